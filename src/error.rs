@@ -1,0 +1,136 @@
+//! The crate's one error type. Every value says what was found and what was expected; nothing here does any checking.
+
+use alloc::string::String;
+use core::fmt;
+
+/// The crate's result type.
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+/// What can go wrong. Nothing in this crate panics on data.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A slice or view does not have the length its partners imply.
+    Shape {
+        /// What was measured, for example `"logits"`.
+        what: &'static str,
+        /// The length found, in elements.
+        found: usize,
+        /// The length expected, in elements.
+        expected: usize,
+    },
+    /// A matrix or model would have no features or no classes, or more elements than memory can address.
+    Size {
+        /// What was asked for.
+        what: &'static str,
+        /// The value found.
+        found: usize,
+        /// What was expected, in words.
+        expected: &'static str,
+    },
+    /// A class label is not below the number of classes.
+    Label {
+        /// The row whose label it is, counted within the batch or dataset at hand.
+        row: usize,
+        /// The label found.
+        label: u32,
+        /// The number of classes; labels go from 0 to `classes - 1`.
+        classes: usize,
+    },
+    /// A row index points outside its matrix.
+    RowIndex {
+        /// The position in the list of indices.
+        position: usize,
+        /// The index found.
+        index: usize,
+        /// The number of rows.
+        rows: usize,
+    },
+    /// A numeric setting is outside its range, such as a negative learning rate.
+    Setting {
+        /// The setting's name.
+        name: &'static str,
+        /// The value found.
+        found: f64,
+        /// What was expected, in words.
+        expected: &'static str,
+    },
+    /// The loss became infinite or NaN. The step that found it changed nothing.
+    NonFiniteLoss {
+        /// The loss found.
+        loss: f64,
+    },
+    /// The name is not that of any level.
+    UnknownLevel {
+        /// The name found.
+        name: String,
+    },
+    /// The level exists, but this CPU or this build does not have it.
+    UnavailableLevel {
+        /// The level's name.
+        name: &'static str,
+    },
+    /// A file could not be opened or read.
+    #[cfg(feature = "mnist")]
+    Io {
+        /// The file's path, or the name its reader was given.
+        file: String,
+        /// What the operating system or the decompressor said.
+        source: std::io::Error,
+    },
+    /// A file's content is not what its name or its partner promises.
+    #[cfg(feature = "mnist")]
+    Format {
+        /// The file's path, or the name its reader was given.
+        file: String,
+        /// What was found.
+        found: String,
+        /// What was expected.
+        expected: String,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shape { what, found, expected } => {
+                write!(f, "{what}: found {found} elements, expected {expected}")
+            }
+            Self::Size { what, found, expected } => write!(f, "{what}: found {found}, expected {expected}"),
+            Self::Label { row, label, classes } => write!(
+                f,
+                "row {row}: found label {label}, expected 0 to {} ({classes} classes)",
+                classes.saturating_sub(1)
+            ),
+            Self::RowIndex { position, index, rows } => {
+                write!(f, "row index {position}: found {index}, expected less than {rows} (the number of rows)")
+            }
+            Self::Setting { name, found, expected } => write!(f, "{name}: found {found}, expected {expected}"),
+            Self::NonFiniteLoss { loss } => write!(
+                f,
+                "the loss became {loss}; the model was left as it was before this step; \
+                 try a smaller learning rate, or look for NaN and infinities in the data"
+            ),
+            Self::UnknownLevel { name } => {
+                write!(f, "unknown level {name:?}, expected one of: avx512, avx2, neon, portable")
+            }
+            Self::UnavailableLevel { name } => {
+                write!(f, "level {name} is not available on this CPU or in this build")
+            }
+            #[cfg(feature = "mnist")]
+            Self::Io { file, source } => write!(f, "{file}: {source}"),
+            #[cfg(feature = "mnist")]
+            Self::Format { file, found, expected } => write!(f, "{file}: found {found}, expected {expected}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            #[cfg(feature = "mnist")]
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The operations in AVX2 with FMA: vectors of 8.
+
+use super::{SQRT_HALF_BITS, Simd, arrays};
+use core::arch::x86_64::*;
+
+/// The token of AVX2 and FMA.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// # Safety
+    /// The CPU must have every feature that `level.rs` lists for this token.
+    #[inline(always)]
+    pub(crate) const unsafe fn assume() -> Self {
+        Self(())
+    }
+}
+
+/// Arithmetic on values: no memory is touched, so having the instructions is all that is needed.
+macro_rules! arithmetic {
+    ($operation:expr) => {
+        // SAFETY: a value of the token exists only where the CPU has the instructions (`assume`).
+        unsafe { $operation }
+    };
+}
+
+impl Simd for Avx2 {
+    arrays!(8);
+    const REGISTERS: usize = 16;
+    type Vector = __m256;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m256 {
+        arithmetic!(_mm256_set1_ps(value))
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; 8]) -> __m256 {
+        // SAFETY: the array is 8 readable floats; the instruction needs no alignment.
+        unsafe { _mm256_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, v: __m256, to: &mut [f32; 8]) {
+        // SAFETY: the array is 8 writable floats; the instruction needs no alignment.
+        unsafe { _mm256_storeu_ps(to.as_mut_ptr(), v) }
+    }
+
+    #[inline(always)]
+    fn load_partial(self, from: &[f32]) -> __m256 {
+        let mask = arithmetic!({
+            let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            _mm256_cmpgt_epi32(_mm256_set1_epi32(from.len().min(8) as i32), lane)
+        });
+        // SAFETY: the mask has no lane at or past the slice's length, and masked-off lanes are not read.
+        unsafe { _mm256_maskload_ps(from.as_ptr(), mask) }
+    }
+
+    #[inline(always)]
+    fn widen(self, from: &[u8; 8]) -> __m256 {
+        // SAFETY: the array is 8 readable bytes; the instruction needs no alignment.
+        let bytes = unsafe { _mm_loadl_epi64(from.as_ptr().cast()) };
+        arithmetic!(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)))
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        arithmetic!(_mm256_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        arithmetic!(_mm256_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        arithmetic!(_mm256_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        arithmetic!(_mm256_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        arithmetic!(_mm256_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        arithmetic!(_mm256_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn select_less(self, a: __m256, b: __m256, yes: __m256, no: __m256) -> __m256 {
+        arithmetic!(_mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b)))
+    }
+
+    #[inline(always)]
+    fn add_exponent(self, v: __m256, n: __m256) -> __m256 {
+        arithmetic!({
+            let n = _mm256_slli_epi32::<23>(_mm256_cvtps_epi32(n));
+            _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(v), n))
+        })
+    }
+
+    #[inline(always)]
+    fn split_exponent(self, v: __m256) -> (__m256, __m256) {
+        arithmetic!({
+            let cut = _mm256_set1_epi32(SQRT_HALF_BITS);
+            let bits = _mm256_sub_epi32(_mm256_castps_si256(v), cut);
+            let mantissa = _mm256_and_si256(bits, _mm256_set1_epi32(0x007f_ffff));
+            (_mm256_castsi256_ps(_mm256_add_epi32(mantissa, cut)), _mm256_cvtepi32_ps(_mm256_srai_epi32::<23>(bits)))
+        })
+    }
+
+    #[inline(always)]
+    fn sum4(self, [a, b, c, d]: [__m256; 4]) -> [f32; 4] {
+        let sums = arithmetic!({
+            let halves = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+            _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps::<1>(halves))
+        });
+        let mut out = [0.0; 4];
+        // SAFETY: the array is 4 writable floats; the instruction needs no alignment.
+        unsafe { _mm_storeu_ps(out.as_mut_ptr(), sums) };
+        out
+    }
+}

@@ -1,0 +1,147 @@
+//! The operations in AVX-512 (F, BW and VL): vectors of 16, masks for what is shorter.
+
+use super::{SQRT_HALF_BITS, Simd, arrays};
+use core::arch::x86_64::*;
+
+/// The token of AVX-512F, BW and VL.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    /// # Safety
+    /// The CPU must have every feature that `level.rs` lists for this token.
+    #[inline(always)]
+    pub(crate) const unsafe fn assume() -> Self {
+        Self(())
+    }
+}
+
+/// Arithmetic on values: no memory is touched, so having the instructions is all that is needed.
+macro_rules! arithmetic {
+    ($operation:expr) => {
+        // SAFETY: a value of the token exists only where the CPU has the instructions (`assume`).
+        unsafe { $operation }
+    };
+}
+
+/// A mask of the first `lanes` lanes, at most 16.
+#[inline(always)]
+fn first(lanes: usize) -> __mmask16 {
+    debug_assert!(lanes <= 16);
+    ((1u32 << lanes.min(16)) - 1) as __mmask16
+}
+
+impl Simd for Avx512 {
+    arrays!(16);
+    const REGISTERS: usize = 32;
+    type Vector = __m512;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        arithmetic!(_mm512_set1_ps(value))
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; 16]) -> __m512 {
+        // SAFETY: the array is 16 readable floats; the instruction needs no alignment.
+        unsafe { _mm512_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, v: __m512, to: &mut [f32; 16]) {
+        // SAFETY: the array is 16 writable floats; the instruction needs no alignment.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), v) }
+    }
+
+    #[inline(always)]
+    fn load_partial(self, from: &[f32]) -> __m512 {
+        // SAFETY: the mask has no lane at or past the slice's length, and masked-off lanes are not read.
+        unsafe { _mm512_maskz_loadu_ps(first(from.len()), from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn widen(self, from: &[u8; 16]) -> __m512 {
+        // SAFETY: the array is 16 readable bytes; the instruction needs no alignment.
+        let bytes = unsafe { _mm_loadu_si128(from.as_ptr().cast()) };
+        arithmetic!(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)))
+    }
+
+    #[inline(always)]
+    fn widen_partial(self, from: &[u8]) -> __m512 {
+        // SAFETY: the mask has no lane at or past the slice's length, and masked-off lanes are not read.
+        let bytes = unsafe { _mm_maskz_loadu_epi8(first(from.len()), from.as_ptr().cast()) };
+        arithmetic!(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)))
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        arithmetic!(_mm512_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        arithmetic!(_mm512_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        arithmetic!(_mm512_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        arithmetic!(_mm512_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        arithmetic!(_mm512_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        arithmetic!(_mm512_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn select_less(self, a: __m512, b: __m512, yes: __m512, no: __m512) -> __m512 {
+        arithmetic!(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), no, yes))
+    }
+
+    #[inline(always)]
+    fn add_exponent(self, v: __m512, n: __m512) -> __m512 {
+        arithmetic!({
+            let n = _mm512_slli_epi32::<23>(_mm512_cvtps_epi32(n));
+            _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(v), n))
+        })
+    }
+
+    #[inline(always)]
+    fn split_exponent(self, v: __m512) -> (__m512, __m512) {
+        arithmetic!({
+            let cut = _mm512_set1_epi32(SQRT_HALF_BITS);
+            let bits = _mm512_sub_epi32(_mm512_castps_si512(v), cut);
+            let mantissa = _mm512_and_si512(bits, _mm512_set1_epi32(0x007f_ffff));
+            (_mm512_castsi512_ps(_mm512_add_epi32(mantissa, cut)), _mm512_cvtepi32_ps(_mm512_srai_epi32::<23>(bits)))
+        })
+    }
+
+    /// Halves two vectors into one by adding 128-bit quarters, twice; then each quarter holds one of the
+    /// four, to be summed within.
+    #[inline(always)]
+    fn sum4(self, [a, b, c, d]: [__m512; 4]) -> [f32; 4] {
+        let sums = arithmetic!({
+            let ab = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
+            let cd = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(c, d), _mm512_shuffle_f32x4::<0xee>(c, d));
+            let quarters = _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(ab, cd), _mm512_shuffle_f32x4::<0xdd>(ab, cd));
+            let pairs = _mm512_add_ps(quarters, _mm512_permute_ps::<0xb1>(quarters));
+            let sums = _mm512_add_ps(pairs, _mm512_permute_ps::<0x4e>(pairs));
+            let lanes = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 8, 4, 0);
+            _mm512_castps512_ps128(_mm512_permutexvar_ps(lanes, sums))
+        });
+        let mut out = [0.0; 4];
+        // SAFETY: the array is 4 writable floats; the instruction needs no alignment.
+        unsafe { _mm_storeu_ps(out.as_mut_ptr(), sums) };
+        out
+    }
+}

@@ -1,0 +1,156 @@
+//! The vector operations the kernels are written in: one trait, implemented once per instruction set,
+//! in the file that bears the set's name. No loops over data and no choice of instruction set here;
+//! the choice is `level.rs`.
+//!
+//! The trait is as small as the kernels allow. An operation is here because two instruction sets do it
+//! differently, and it is used by a kernel.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
+pub(crate) use portable::Portable;
+
+use core::fmt::Debug;
+use core::ops::{Index, IndexMut};
+
+/// A token of an instruction set: a value exists only where the CPU has the set, which is what makes
+/// the safe methods below sound.
+///
+/// All arithmetic is IEEE 754 single precision, rounded to nearest, subnormals kept.
+pub(crate) trait Simd: Copy + Debug + Send + Sync + 'static {
+    /// Lanes of a vector; divides 16.
+    const LANES: usize;
+    /// Vector registers: kernels size their tiles of accumulators by it.
+    const REGISTERS: usize;
+    /// A vector of `LANES` numbers.
+    type Vector: Copy;
+    /// What a vector looks like in memory: `[T; LANES]`.
+    type Array<T: Copy>: Copy + AsRef<[T]> + AsMut<[T]> + Index<usize, Output = T> + IndexMut<usize>;
+
+    /// An array of `LANES` equal values.
+    fn array<T: Copy>(value: T) -> Self::Array<T>;
+    /// Cuts a slice into arrays; what is left over at the end is shorter than one.
+    fn arrays<T: Copy>(values: &[T]) -> (&[Self::Array<T>], &[T]);
+    /// Cuts a mutable slice into arrays.
+    fn arrays_mut<T: Copy>(values: &mut [T]) -> (&mut [Self::Array<T>], &mut [T]);
+
+    /// All lanes equal to `value`.
+    fn splat(self, value: f32) -> Self::Vector;
+    /// Reads a vector.
+    fn load(self, from: &Self::Array<f32>) -> Self::Vector;
+    /// Writes a vector.
+    fn store(self, v: Self::Vector, to: &mut Self::Array<f32>);
+    /// Reads the first lanes from a slice shorter than a vector; the others are 0.
+    fn load_partial(self, from: &[f32]) -> Self::Vector {
+        self.load(&padded::<Self, f32>(from, 0.0))
+    }
+    /// Reads bytes and widens each to its value as f32.
+    fn widen(self, from: &Self::Array<u8>) -> Self::Vector;
+    /// Widens a slice shorter than a vector; the other lanes are 0.
+    fn widen_partial(self, from: &[u8]) -> Self::Vector {
+        self.widen(&padded::<Self, u8>(from, 0))
+    }
+
+    /// `a + b`
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a - b`
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b`
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a / b`
+    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b + c`, rounded once where the set fuses them and twice where it does not.
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// The larger of `a` and `b`; either of them where one is NaN.
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `yes` in the lanes where `a < b`, `no` elsewhere, also where either is NaN.
+    fn select_less(self, a: Self::Vector, b: Self::Vector, yes: Self::Vector, no: Self::Vector) -> Self::Vector;
+    /// `v * 2^n` for whole `n` by adding to the exponent field: exact where `v` and the result are
+    /// normal, without meaning elsewhere.
+    fn add_exponent(self, v: Self::Vector, n: Self::Vector) -> Self::Vector;
+    /// `(m, e)` with `v = m * 2^e` and `m` in `[sqrt(1/2), sqrt(2))`, for positive normal `v`.
+    fn split_exponent(self, v: Self::Vector) -> (Self::Vector, Self::Vector);
+    /// The sums over the lanes of four vectors. The order of the additions within a vector is fixed,
+    /// whichever of the four it is.
+    fn sum4(self, v: [Self::Vector; 4]) -> [f32; 4];
+}
+
+/// A type that feature values are stored in, read as f32 vectors.
+pub(crate) trait Element: Copy + Debug + Send + Sync + 'static {
+    /// Reads a vector.
+    fn load<S: Simd>(simd: S, from: &S::Array<Self>) -> S::Vector;
+    /// Reads a slice shorter than a vector; the other lanes are 0.
+    fn load_partial<S: Simd>(simd: S, from: &[Self]) -> S::Vector;
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, from: &S::Array<f32>) -> S::Vector {
+        simd.load(from)
+    }
+
+    #[inline(always)]
+    fn load_partial<S: Simd>(simd: S, from: &[f32]) -> S::Vector {
+        simd.load_partial(from)
+    }
+}
+
+impl Element for u8 {
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, from: &S::Array<u8>) -> S::Vector {
+        simd.widen(from)
+    }
+
+    #[inline(always)]
+    fn load_partial<S: Simd>(simd: S, from: &[u8]) -> S::Vector {
+        simd.widen_partial(from)
+    }
+}
+
+/// Bits of the largest f32 not above the square root of 1/2: where `split_exponent` cuts the mantissas.
+const SQRT_HALF_BITS: i32 = 0x3f35_04f3;
+
+/// A short slice as a whole array.
+#[inline(always)]
+pub(crate) fn padded<S: Simd, T: Copy>(from: &[T], fill: T) -> S::Array<T> {
+    let mut array = S::array(fill);
+    for (to, &value) in array.as_mut().iter_mut().zip(from) {
+        *to = value;
+    }
+    array
+}
+
+/// The associated items that are the same text for every set: arrays are `[T; LANES]`.
+macro_rules! arrays {
+    ($lanes:literal) => {
+        const LANES: usize = $lanes;
+        type Array<T: Copy> = [T; $lanes];
+
+        #[inline(always)]
+        fn array<T: Copy>(value: T) -> [T; $lanes] {
+            [value; $lanes]
+        }
+
+        #[inline(always)]
+        fn arrays<T: Copy>(values: &[T]) -> (&[[T; $lanes]], &[T]) {
+            values.as_chunks()
+        }
+
+        #[inline(always)]
+        fn arrays_mut<T: Copy>(values: &mut [T]) -> (&mut [[T; $lanes]], &mut [T]) {
+            values.as_chunks_mut()
+        }
+    };
+}
+use arrays;
