@@ -1,0 +1,144 @@
+//! The weight matrix in the layout that the kernels read and write, and the conversions from and to the
+//! usual ones. Nothing is computed here.
+
+use crate::error::{Error, Result};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Features in a panel: one vector of the widest instruction set, one cache line.
+pub(crate) const PANEL: usize = 16;
+
+/// From this many classes on, the products go to a general matrix multiplication and the weights
+/// are stored for it.
+pub(crate) const WIDE: usize = usize::MAX;
+
+/// One class's weights of one panel. Aligned to a cache line, so that no load crosses one.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Line(pub(crate) [f32; PANEL]);
+
+/// A matrix `[features, classes]` of f32, packed for the kernels: the weights, or their gradient.
+///
+/// The features are cut into panels of 16, the last one filled up with zeros; a panel holds 16 features
+/// of each class in turn: `[features / 16, classes, 16]`. So a kernel reads the weights as one stream of
+/// whole cache lines, whatever the number of features, and threads can share them out by panels.
+#[derive(Clone)]
+pub struct Weights {
+    lines: Vec<Line>,
+    features: usize,
+    classes: usize,
+}
+
+impl Weights {
+    /// All zeros.
+    ///
+    /// # Panics
+    /// Where `features` or `classes` is 0, or memory cannot address their product: dimensions are the
+    /// program's own, not data's.
+    #[must_use]
+    pub fn zeros(features: usize, classes: usize) -> Self {
+        assert!(features > 0 && classes > 0, "weights need at least one feature and one class");
+        let lines = features.div_ceil(PANEL).checked_mul(classes).expect("the weights fit in memory");
+        Self { lines: vec![Line([0.0; PANEL]); lines], features, classes }
+    }
+
+    /// Packs values of shape `[features, classes]` in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::Size`] where a dimension is 0, [`Error::Shape`] where the length is not their product.
+    pub fn from_row_major(values: &[f32], features: usize, classes: usize) -> Result<Self> {
+        Self::pack(values, features, classes, |feature, class| feature * classes + class)
+    }
+
+    /// Packs values of shape `[classes, features]` in row-major order: the layout of PyTorch's
+    /// `nn.Linear`.
+    ///
+    /// # Errors
+    /// As [`Weights::from_row_major`].
+    pub fn from_class_major(values: &[f32], features: usize, classes: usize) -> Result<Self> {
+        Self::pack(values, features, classes, |feature, class| class * features + feature)
+    }
+
+    fn pack(values: &[f32], features: usize, classes: usize, at: impl Fn(usize, usize) -> usize) -> Result<Self> {
+        for (what, found) in [("features", features), ("classes", classes)] {
+            if found == 0 {
+                return Err(Error::Size { what, found, expected: "at least 1" });
+            }
+        }
+        // A product that overflows is not the length of any slice.
+        let expected = features.saturating_mul(classes);
+        if values.len() != expected {
+            return Err(Error::Shape { what: "weights", found: values.len(), expected });
+        }
+        let mut weights = Self::zeros(features, classes);
+        for feature in 0..features {
+            for class in 0..classes {
+                let (line, lane) = weights.position(feature, class);
+                weights.lines[line].0[lane] = values[at(feature, class)];
+            }
+        }
+        Ok(weights)
+    }
+
+    /// The values as `[features, classes]` in row-major order.
+    #[must_use]
+    pub fn to_row_major(&self) -> Vec<f32> {
+        let row = |feature| (0..self.classes).map(move |class| self.get(feature, class));
+        (0..self.features).flat_map(row).collect()
+    }
+
+    /// The values as `[classes, features]` in row-major order: the layout of PyTorch's `nn.Linear`.
+    #[must_use]
+    pub fn to_class_major(&self) -> Vec<f32> {
+        let row = |class| (0..self.features).map(move |feature| self.get(feature, class));
+        (0..self.classes).flat_map(row).collect()
+    }
+
+    /// The number of features.
+    #[must_use]
+    pub const fn features(&self) -> usize {
+        self.features
+    }
+
+    /// The number of classes.
+    #[must_use]
+    pub const fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn get(&self, feature: usize, class: usize) -> f32 {
+        let (line, lane) = self.position(feature, class);
+        self.lines[line].0[lane]
+    }
+
+    const fn position(&self, feature: usize, class: usize) -> (usize, usize) {
+        (feature / PANEL * self.classes + class, feature % PANEL)
+    }
+
+    /// The panels one after the other, each a line a class.
+    pub(crate) fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// As [`Weights::lines`]. What fills the last panel up must stay zero.
+    pub(crate) fn lines_mut(&mut self) -> &mut [Line] {
+        &mut self.lines
+    }
+}
+
+impl PartialEq for Weights {
+    fn eq(&self, other: &Self) -> bool {
+        (self.features, self.classes) == (other.features, other.classes)
+            && (0..self.features).all(|f| (0..self.classes).all(|c| self.get(f, c) == other.get(f, c)))
+    }
+}
+
+impl fmt::Debug for Weights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Weights")
+            .field("features", &self.features)
+            .field("classes", &self.classes)
+            .finish_non_exhaustive()
+    }
+}
