@@ -1,0 +1,180 @@
+//! `logits [n, classes] = scale * (x [n, features] * W [features, classes]) + b [classes]`
+//!
+//!     for each block of rows that stays in the second-level cache
+//!         for each group of classes
+//!             for each tile of R rows x G classes               R * G vectors of accumulators
+//!                 for each vector of features                   R loads of x, G loads of W
+//!                     acc[r][g] += x[r] * W[g]                  R * G fused multiply-adds
+//!                 logits[r][g] = scale * sum of lanes(acc[r][g]) + b[g]
+//!
+//! The lanes run along the features, which are many, and not along the classes, which are few: ten
+//! classes would leave six of sixteen lanes empty. The price is a sum over the lanes for each logit; done
+//! four vectors at a time it is small. A logit's additions come in one order whatever tile it falls in,
+//! so that a batch cut in two gives the same bits as the whole.
+
+use super::groups::groups;
+use crate::level::Kernel;
+use crate::matrix::Rows;
+use crate::parallel::Divide;
+use crate::simd::{Element, Simd};
+use crate::weights::{PANEL, Weights};
+use core::ops::Range;
+
+/// Rows that are walked once for each group of classes: 64 rows of 784 f32 are 200 KB, which the
+/// second-level cache holds between two walks.
+const ROW_BLOCK: usize = 64;
+
+/// One run of the kernel. The fields' shapes are checked by who makes one.
+pub(crate) struct Forward<'a, T> {
+    pub(crate) x: Rows<'a, T>,
+    pub(crate) scale: f32,
+    pub(crate) weights: &'a Weights,
+    pub(crate) bias: &'a [f32],
+    pub(crate) logits: &'a mut [f32],
+}
+
+impl<T: Element> Kernel for Forward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let most = if S::REGISTERS >= 32 { 12 } else { 6 };
+        let mut start = 0;
+        while start < self.x.len() {
+            let end = self.x.len().min(start + ROW_BLOCK);
+            for group in groups(self.weights.classes(), most) {
+                self.group(simd, start..end, group);
+            }
+            start = end;
+        }
+    }
+}
+
+impl<T: Element> Divide for Forward<'_, T> {
+    fn len(&self) -> usize {
+        self.x.len()
+    }
+
+    fn work(&self) -> usize {
+        self.logits.len() * self.x.features()
+    }
+
+    fn split_at(self, row: usize) -> (Self, Self) {
+        let (left, right) = self.x.split_at(row);
+        let (left_logits, right_logits) = self.logits.split_at_mut(row * self.weights.classes());
+        (Self { x: left, logits: left_logits, ..self }, Self { x: right, logits: right_logits, ..self })
+    }
+}
+
+impl<T: Element> Forward<'_, T> {
+    /// Chooses the tile for a group of classes. With 32 registers up to 24 hold accumulators, with 16 up
+    /// to 12; at least 8 are needed to hide the latency of a multiply-add (4 cycles, two a cycle). Among
+    /// the tiles that fit, those with the fewest loads a multiply-add.
+    #[inline(always)]
+    fn group<S: Simd>(&mut self, simd: S, rows: Range<usize>, classes: Range<usize>) {
+        let first = classes.start;
+        match (S::REGISTERS >= 32, classes.len()) {
+            (true, 1) => self.tiles::<S, 8, 1>(simd, rows, first),
+            (true, 2) => self.tiles::<S, 8, 2>(simd, rows, first),
+            (true, 3) => self.tiles::<S, 6, 3>(simd, rows, first),
+            (true, 4) => self.tiles::<S, 5, 4>(simd, rows, first),
+            (true, 5) => self.tiles::<S, 4, 5>(simd, rows, first),
+            (true, 6) => self.tiles::<S, 4, 6>(simd, rows, first),
+            (true, 7) => self.tiles::<S, 3, 7>(simd, rows, first),
+            (true, 8) => self.tiles::<S, 3, 8>(simd, rows, first),
+            (true, 9) => self.tiles::<S, 2, 9>(simd, rows, first),
+            (true, 10) => self.tiles::<S, 2, 10>(simd, rows, first),
+            (true, 11) => self.tiles::<S, 2, 11>(simd, rows, first),
+            (true, _) => self.tiles::<S, 2, 12>(simd, rows, first),
+            (false, 1) => self.tiles::<S, 8, 1>(simd, rows, first),
+            (false, 2) => self.tiles::<S, 4, 2>(simd, rows, first),
+            (false, 3) => self.tiles::<S, 4, 3>(simd, rows, first),
+            (false, 4) => self.tiles::<S, 3, 4>(simd, rows, first),
+            (false, 5) => self.tiles::<S, 2, 5>(simd, rows, first),
+            (false, _) => self.tiles::<S, 2, 6>(simd, rows, first),
+        }
+    }
+
+    /// All rows of a range, R at a time; what is left over, one at a time.
+    #[inline(always)]
+    fn tiles<S: Simd, const R: usize, const G: usize>(&mut self, simd: S, rows: Range<usize>, first: usize) {
+        let mut row = rows.start;
+        while row + R <= rows.end {
+            self.tile::<S, R, G>(simd, row, first);
+            row += R;
+        }
+        while row < rows.end {
+            self.tile::<S, 1, G>(simd, row, first);
+            row += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize, const G: usize>(&mut self, simd: S, row: usize, first: usize) {
+        let (features, classes) = (self.weights.features(), self.weights.classes());
+        let lines = self.weights.lines();
+        let full = features / PANEL;
+
+        let mut panels: [&[[T; PANEL]]; R] = [&[]; R];
+        let mut tails: [&[T]; R] = [&[]; R];
+        for r in 0..R {
+            let (head, tail) = self.x.row(row + r).as_chunks();
+            panels[r] = &head[..full];
+            tails[r] = tail;
+        }
+
+        let mut acc = [[simd.splat(0.0); G]; R];
+        for p in 0..full {
+            let w = &lines[p * classes + first..][..G];
+            for part in 0..PANEL / S::LANES {
+                let mut x = [simd.splat(0.0); R];
+                for r in 0..R {
+                    x[r] = T::load(simd, &S::arrays(&panels[r][p]).0[part]);
+                }
+                for g in 0..G {
+                    let w = simd.load(&S::arrays(&w[g].0).0[part]);
+                    for r in 0..R {
+                        acc[r][g] = simd.mul_add(x[r], w, acc[r][g]);
+                    }
+                }
+            }
+        }
+        let rest = features % PANEL;
+        if rest > 0 {
+            let w = &lines[full * classes + first..][..G];
+            for part in 0..rest.div_ceil(S::LANES) {
+                let lanes = part * S::LANES..rest.min((part + 1) * S::LANES);
+                let mut x = [simd.splat(0.0); R];
+                for r in 0..R {
+                    x[r] = T::load_partial(simd, &tails[r][lanes.clone()]);
+                }
+                for g in 0..G {
+                    let w = simd.load(&S::arrays(&w[g].0).0[part]);
+                    for r in 0..R {
+                        acc[r][g] = simd.mul_add(x[r], w, acc[r][g]);
+                    }
+                }
+            }
+        }
+
+        let zero = simd.splat(0.0);
+        for r in 0..R {
+            let logits = &mut self.logits[(row + r) * classes + first..][..G];
+            let bias = &self.bias[first..][..G];
+            for quad in 0..G.div_ceil(4) {
+                let mut four = [zero; 4];
+                for i in 0..4 {
+                    if quad * 4 + i < G {
+                        four[i] = acc[r][quad * 4 + i];
+                    }
+                }
+                let sums = simd.sum4(four);
+                for i in 0..4 {
+                    if quad * 4 + i < G {
+                        logits[quad * 4 + i] = self.scale * sums[i] + bias[quad * 4 + i];
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The kernels as safe functions over slices and views: shapes are checked here, once, and below
+//! nothing is checked again but the lengths of slices. Each takes the [`Level`] to run at.
+//!
+//! They run on the calling thread, allocate nothing, and need neither the model nor the trainer:
+//!
+//! ```
+//! use softreg::{Level, Matrix, Targets, Weights, kernel};
+//!
+//! let level = Level::best();
+//! let x = [1.0, 0.0, 0.0, 1.0]; // two rows of two features
+//! let x = Matrix::from_f32(&x, 2)?;
+//! let targets = Targets::from_u8(&[0, 2]);
+//!
+//! let (mut weights, mut bias) = (Weights::zeros(2, 3), [0.0; 3]);
+//! let (mut logits, mut losses) = ([0.0; 6], [0.0; 2]);
+//! for _ in 0..100 {
+//!     kernel::forward(level, x, &weights, &bias, &mut logits)?;
+//!     kernel::cross_entropy(level, targets, 3, &mut logits, &mut losses)?; // logits become p - y
+//!     kernel::sgd_step(level, x, &logits, 0.5, &mut weights, &mut bias)?;
+//! }
+//! assert!(losses.iter().all(|&loss| loss < 0.1));
+//! # Ok::<(), softreg::Error>(())
+//! ```
+//!
+//! An element of every result is computed by the same additions in the same order however the rows are
+//! cut into calls (forward, softmax, cross-entropy) or the features into threads (gradient, step).
+
+mod exp;
+mod forward;
+mod groups;
+mod softmax;
+mod update;
+
+use crate::error::{Error, Result};
+use crate::level::Level;
+use crate::matrix::{Matrix, Targets, Values};
+use crate::parallel;
+use crate::weights::Weights;
+use exp::Exp;
+use forward::Forward;
+use softmax::{CrossEntropy, Form, Softmax};
+use update::Update;
+
+/// Logits `[n, classes] = x [n, features] * weights [features, classes] + bias [classes]`.
+///
+/// # Errors
+/// [`Error::Shape`] where a length does not fit the weights' shape or the rows of `x`.
+pub fn forward(level: Level, x: Matrix<'_>, weights: &Weights, bias: &[f32], logits: &mut [f32]) -> Result<()> {
+    forward_threads(level, 1, x, weights, bias, logits)
+}
+
+/// [`forward`], the rows shared out among threads.
+pub(crate) fn forward_threads(
+    level: Level,
+    threads: usize,
+    x: Matrix<'_>,
+    weights: &Weights,
+    bias: &[f32],
+    logits: &mut [f32],
+) -> Result<()> {
+    expect("features of x", x.features(), weights.features())?;
+    expect("bias", bias.len(), weights.classes())?;
+    expect("logits", logits.len(), elements(x.rows(), weights.classes()))?;
+    let scale = x.scale();
+    match x.values() {
+        Values::F32(v) => parallel::run(level, threads, Forward { x: x.rows_of(v), scale, weights, bias, logits }),
+        Values::U8(v) => parallel::run(level, threads, Forward { x: x.rows_of(v), scale, weights, bias, logits }),
+    }
+    Ok(())
+}
+
+/// Replaces each row of `logits [n, classes]` by its probabilities, `exp(z) / sum of exp(z)`.
+///
+/// A row with a NaN or a +inf, or all of -inf, becomes NaN; a -inf among finite logits gives 0.
+///
+/// # Errors
+/// [`Error::Size`] where `classes` is 0, [`Error::Shape`] where the length is not a whole number of rows.
+pub fn softmax(level: Level, logits: &mut [f32], classes: usize) -> Result<()> {
+    normalise(level, logits, classes, Form::Probabilities)
+}
+
+/// Replaces each row of `logits [n, classes]` by the logarithms of its probabilities,
+/// `z - max - ln(sum of exp(z - max))`.
+///
+/// A row with a NaN or a +inf, or all of -inf, becomes NaN; a -inf among finite logits stays -inf.
+///
+/// # Errors
+/// As [`softmax`].
+pub fn log_softmax(level: Level, logits: &mut [f32], classes: usize) -> Result<()> {
+    normalise(level, logits, classes, Form::LogProbabilities)
+}
+
+fn normalise(level: Level, logits: &mut [f32], classes: usize, form: Form) -> Result<()> {
+    if classes == 0 {
+        return Err(Error::Size { what: "classes", found: 0, expected: "at least 1" });
+    }
+    expect("logits (whole rows)", logits.len(), logits.len() / classes * classes)?;
+    level.run(Softmax { logits, classes, form });
+    Ok(())
+}
+
+/// Cross-entropy and its gradient in one pass: `logits [n, classes]` become `p - y`, the gradient of the
+/// summed loss with respect to the logits, and `losses [n]` each row's `-ln p[label]`, in nats. Returns
+/// the sum of the losses, added in the order of the rows.
+///
+/// For a row of target probabilities `t` the loss is `-sum of t[c] * ln p[c]` and the gradient
+/// `p * sum(t) - t`; a class whose target is 0 adds nothing, even where its logit is -inf.
+/// The losses and gradients of finite logits are finite. A row with a NaN or a +inf, or all of -inf,
+/// gives NaN; a label whose logit is -inf gives an infinite loss.
+///
+/// # Errors
+/// [`Error::Shape`] where the lengths disagree, [`Error::Label`] for a label that is not below
+/// `classes`. Nothing was written then.
+pub fn cross_entropy(
+    level: Level,
+    targets: Targets<'_>,
+    classes: usize,
+    logits: &mut [f32],
+    losses: &mut [f64],
+) -> Result<f64> {
+    cross_entropy_threads(level, 1, targets, classes, logits, losses)
+}
+
+/// [`cross_entropy`], the rows shared out among threads.
+pub(crate) fn cross_entropy_threads(
+    level: Level,
+    threads: usize,
+    targets: Targets<'_>,
+    classes: usize,
+    logits: &mut [f32],
+    losses: &mut [f64],
+) -> Result<f64> {
+    expect("logits", logits.len(), elements(targets.rows(), classes))?;
+    expect("losses", losses.len(), targets.rows())?;
+    targets.check(classes)?;
+    parallel::run(level, threads, CrossEntropy { logits, classes, targets, losses: &mut *losses });
+    Ok(losses.iter().sum())
+}
+
+/// The gradient of the summed loss: overwrites `gradient` with
+/// `x^T [features, n] * residual [n, classes]`, and `bias_gradient [classes]` with the sums of the
+/// residual's columns. The residual is what [`cross_entropy`] leaves.
+///
+/// # Errors
+/// [`Error::Shape`] where a length does not fit the gradient's shape or the rows of `x`.
+pub fn gradient(
+    level: Level,
+    x: Matrix<'_>,
+    residual: &[f32],
+    gradient: &mut Weights,
+    bias_gradient: &mut [f32],
+) -> Result<()> {
+    update(level, 1, Rule { alpha: 1.0, keep: false }, x, residual, (gradient, bias_gradient))
+}
+
+/// As [`gradient`], but adds to what `gradient` and `bias_gradient` hold.
+///
+/// # Errors
+/// As [`gradient`].
+pub fn gradient_accumulate(
+    level: Level,
+    x: Matrix<'_>,
+    residual: &[f32],
+    gradient: &mut Weights,
+    bias_gradient: &mut [f32],
+) -> Result<()> {
+    update(level, 1, Rule { alpha: 1.0, keep: true }, x, residual, (gradient, bias_gradient))
+}
+
+/// A step of stochastic gradient descent on the summed loss, in one pass over the weights:
+/// `weights -= learning_rate * x^T * residual`, `bias -= learning_rate *` the sums of the residual's
+/// columns. For the mean loss, divide the learning rate by the number of rows.
+///
+/// # Errors
+/// As [`gradient`].
+pub fn sgd_step(
+    level: Level,
+    x: Matrix<'_>,
+    residual: &[f32],
+    learning_rate: f32,
+    weights: &mut Weights,
+    bias: &mut [f32],
+) -> Result<()> {
+    sgd_step_threads(level, 1, x, residual, learning_rate, (weights, bias))
+}
+
+/// [`sgd_step`], the features shared out among threads.
+pub(crate) fn sgd_step_threads(
+    level: Level,
+    threads: usize,
+    x: Matrix<'_>,
+    residual: &[f32],
+    learning_rate: f32,
+    parameters: (&mut Weights, &mut [f32]),
+) -> Result<()> {
+    update(level, threads, Rule { alpha: -learning_rate, keep: true }, x, residual, parameters)
+}
+
+/// `A = keep * A + alpha * product`
+#[derive(Clone, Copy)]
+struct Rule {
+    alpha: f32,
+    keep: bool,
+}
+
+fn update(
+    level: Level,
+    threads: usize,
+    rule: Rule,
+    x: Matrix<'_>,
+    d: &[f32],
+    (weights, bias): (&mut Weights, &mut [f32]),
+) -> Result<()> {
+    let Rule { alpha, keep } = rule;
+    let classes = weights.classes();
+    expect("features of x", x.features(), weights.features())?;
+    expect("bias", bias.len(), classes)?;
+    expect("residual", d.len(), elements(x.rows(), classes))?;
+    let scaled = alpha * x.scale();
+    let lines = weights.lines_mut();
+    match x.values() {
+        Values::F32(v) => {
+            let x = x.rows_of(v);
+            parallel::run(level, threads, Update { x, d, classes, alpha: scaled, keep, lines, first_panel: 0 });
+        }
+        Values::U8(v) => {
+            let x = x.rows_of(v);
+            parallel::run(level, threads, Update { x, d, classes, alpha: scaled, keep, lines, first_panel: 0 });
+        }
+    }
+    update_bias(rule, d, bias);
+    Ok(())
+}
+
+/// The bias as the weight of a feature that is always 1.
+fn update_bias(rule: Rule, d: &[f32], bias: &mut [f32]) {
+    let classes = bias.len();
+    for (class, bias) in bias.iter_mut().enumerate() {
+        let sum: f32 = d.iter().skip(class).step_by(classes).sum();
+        *bias = rule.alpha * sum + if rule.keep { *bias } else { 0.0 };
+    }
+}
+
+/// Replaces each value by its exponential: at most 2 units in the last place off where that is a normal
+/// number, 0 where it would be subnormal, infinity where it is too large for f32, NaN for NaN.
+pub fn exp(level: Level, values: &mut [f32]) {
+    level.run(Exp(values));
+}
+
+fn expect(what: &'static str, found: usize, expected: usize) -> Result<()> {
+    if found == expected { Ok(()) } else { Err(Error::Shape { what, found, expected }) }
+}
+
+/// A product that overflows is not the length of any slice.
+const fn elements(rows: usize, classes: usize) -> usize {
+    rows.saturating_mul(classes)
+}

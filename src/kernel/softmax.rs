@@ -1,0 +1,262 @@
+//! Softmax, log-softmax and cross-entropy over logits `[n, classes]`, each row by its own maximum `m`:
+//!
+//!     s = sum over c of exp(z[c] - m)
+//!     p[c] = exp(z[c] - m) / s          log p[c] = (z[c] - m) - ln s
+//!     loss = (m - z[y]) + ln s          d loss / d z[c] = p[c] - (c == y)
+//!
+//! With few classes, a tile of as many rows as a vector has lanes is transposed, so that a lane is a row
+//! and a vector a class: no lane is empty, and no sum goes across lanes. With many classes the lanes are
+//! the classes of one row. The subtraction of the row's maximum keeps every exponential in (0, 1] and
+//! the sum in [1, classes].
+
+use super::exp::{exp, ln};
+use crate::level::Kernel;
+use crate::matrix::{Target, Targets};
+use crate::parallel::Divide;
+use crate::simd::{Simd, padded};
+
+/// The most classes of a transposed tile: it is 2 KB with vectors of 16.
+const TILE: usize = 32;
+
+/// What a softmax leaves in place of the logits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Probabilities,
+    LogProbabilities,
+}
+
+/// Softmax in place. The length is a whole number of rows.
+pub(crate) struct Softmax<'a> {
+    pub(crate) logits: &'a mut [f32],
+    pub(crate) classes: usize,
+    pub(crate) form: Form,
+}
+
+/// Cross-entropy: the losses, and `p - y` in place of the logits.
+pub(crate) struct CrossEntropy<'a> {
+    pub(crate) logits: &'a mut [f32],
+    pub(crate) classes: usize,
+    pub(crate) targets: Targets<'a>,
+    pub(crate) losses: &'a mut [f64],
+}
+
+impl Kernel for Softmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        if self.classes <= TILE {
+            let mut tile = [S::array(0.0); TILE];
+            for rows in self.logits.chunks_mut(S::LANES * self.classes) {
+                let tile = &mut tile[..self.classes];
+                read_tile::<S>(rows, tile);
+                normalise(simd, tile, self.form);
+                write_tile::<S>(tile, rows);
+            }
+        } else {
+            for row in self.logits.chunks_exact_mut(self.classes) {
+                let (max, sum) = row_sums(simd, row);
+                normalise_row(simd, row, max, sum, self.form);
+            }
+        }
+    }
+}
+
+impl Kernel for CrossEntropy<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { logits, classes, targets, losses } = self;
+        let mut first = 0;
+        if classes <= TILE {
+            let mut tile = [S::array(0.0); TILE];
+            let (mut max, mut ln_sum) = (S::array(0.0), S::array(0.0));
+            for (rows, losses) in logits.chunks_mut(S::LANES * classes).zip(losses.chunks_mut(S::LANES)) {
+                let tile = &mut tile[..classes];
+                read_tile::<S>(rows, tile);
+                let (m, s) = normalise(simd, tile, Form::Probabilities);
+                simd.store(m, &mut max);
+                simd.store(ln(simd, s), &mut ln_sum);
+                for (lane, (row, loss)) in rows.chunks_exact(classes).zip(&mut *losses).enumerate() {
+                    *loss = row_loss(targets.get(first + lane), row, max[lane], ln_sum[lane]);
+                }
+                write_tile::<S>(tile, rows);
+                for (lane, row) in rows.chunks_exact_mut(classes).enumerate() {
+                    subtract(targets.get(first + lane), row);
+                }
+                first += losses.len();
+            }
+        } else {
+            for (row, loss) in logits.chunks_exact_mut(classes).zip(losses) {
+                let target = targets.get(first);
+                let (max, sum) = row_sums(simd, row);
+                *loss = row_loss(target, row, max, lane_0(simd, ln(simd, sum)));
+                normalise_row(simd, row, max, sum, Form::Probabilities);
+                subtract(target, row);
+                first += 1;
+            }
+        }
+    }
+}
+
+impl Divide for CrossEntropy<'_> {
+    fn len(&self) -> usize {
+        self.losses.len()
+    }
+
+    fn work(&self) -> usize {
+        self.logits.len() * 16 // an exponential, its share of the loss, and the way into a tile and back
+    }
+
+    fn split_at(self, row: usize) -> (Self, Self) {
+        let Self { logits, classes, targets, losses } = self;
+        let (left_logits, right_logits) = logits.split_at_mut(row * classes);
+        let (left_losses, right_losses) = losses.split_at_mut(row);
+        let (left, right) = targets.split_at(row);
+        (
+            Self { logits: left_logits, classes, targets: left, losses: left_losses },
+            Self { logits: right_logits, classes, targets: right, losses: right_losses },
+        )
+    }
+}
+
+/// The loss of a row of logits. In double precision, where the difference of two finite f32 is finite.
+#[inline(always)]
+fn row_loss(target: Target<'_>, row: &[f32], max: f32, ln_sum: f32) -> f64 {
+    let (max, ln_sum) = (f64::from(max), f64::from(ln_sum));
+    match target {
+        Target::Label(label) => (max - f64::from(row[label as usize])) + ln_sum,
+        Target::Probabilities(t) => {
+            let mut loss = 0.0;
+            let mut weight = 0.0;
+            for (&t, &logit) in t.iter().zip(row) {
+                // A class that was not wanted adds nothing, even where its logit is -inf.
+                if t != 0.0 {
+                    loss += f64::from(t) * (max - f64::from(logit));
+                    weight += f64::from(t);
+                }
+            }
+            loss + weight * ln_sum
+        }
+    }
+}
+
+/// Turns a row's probabilities into the gradient of its loss.
+#[inline(always)]
+fn subtract(target: Target<'_>, row: &mut [f32]) {
+    match target {
+        Target::Label(label) => row[label as usize] -= 1.0,
+        Target::Probabilities(t) => {
+            let mut weight = 0.0;
+            for &t in t {
+                weight += t;
+            }
+            for (p, &t) in row.iter_mut().zip(t) {
+                *p = *p * weight - t;
+            }
+        }
+    }
+}
+
+/// Transposes up to `LANES` rows: lane `r` of `tile[c]` is `rows[r][c]`. Lanes without a row keep what they had.
+#[inline(always)]
+fn read_tile<S: Simd>(rows: &[f32], tile: &mut [S::Array<f32>]) {
+    for (lane, row) in rows.chunks_exact(tile.len()).enumerate() {
+        for (column, &logit) in tile.iter_mut().zip(row) {
+            column[lane] = logit;
+        }
+    }
+}
+
+/// Undoes [`read_tile`].
+#[inline(always)]
+fn write_tile<S: Simd>(tile: &[S::Array<f32>], rows: &mut [f32]) {
+    for (lane, row) in rows.chunks_exact_mut(tile.len()).enumerate() {
+        for (out, column) in row.iter_mut().zip(tile) {
+            *out = column[lane];
+        }
+    }
+}
+
+/// Normalises a tile in place; returns each lane's maximum and sum of exponentials.
+#[inline(always)]
+fn normalise<S: Simd>(simd: S, tile: &mut [S::Array<f32>], form: Form) -> (S::Vector, S::Vector) {
+    let mut max = simd.load(&tile[0]);
+    for column in &tile[1..] {
+        max = simd.max(max, simd.load(column));
+    }
+    let mut sum = simd.splat(0.0);
+    for column in tile.iter_mut() {
+        let shifted = simd.sub(simd.load(column), max);
+        let e = exp(simd, shifted);
+        sum = simd.add(sum, e);
+        simd.store(if form == Form::Probabilities { e } else { shifted }, column);
+    }
+    match form {
+        Form::Probabilities => {
+            let inverse = simd.div(simd.splat(1.0), sum);
+            for column in tile {
+                simd.store(simd.mul(simd.load(column), inverse), column);
+            }
+        }
+        Form::LogProbabilities => {
+            let ln_sum = ln(simd, sum);
+            for column in tile {
+                simd.store(simd.sub(simd.load(column), ln_sum), column);
+            }
+        }
+    }
+    (max, sum)
+}
+
+/// A long row's maximum, and its sum of exponentials in every lane.
+#[inline(always)]
+fn row_sums<S: Simd>(simd: S, row: &[f32]) -> (f32, S::Vector) {
+    let (arrays, rest) = S::arrays(row);
+    // The filling is no maximum, and its exponential is 0.
+    let rest = simd.load(&padded::<S, f32>(rest, f32::NEG_INFINITY));
+    let mut max = rest;
+    for array in arrays {
+        max = simd.max(max, simd.load(array));
+    }
+    let mut lanes = S::array(0.0);
+    simd.store(max, &mut lanes);
+    let mut max = lanes[0];
+    for &lane in &lanes.as_ref()[1..] {
+        max = if lane > max { lane } else { max };
+    }
+    let m = simd.splat(max);
+    let mut sum = exp(simd, simd.sub(rest, m));
+    for array in arrays {
+        sum = simd.add(sum, exp(simd, simd.sub(simd.load(array), m)));
+    }
+    let zero = simd.splat(0.0);
+    (max, simd.splat(simd.sum4([sum, zero, zero, zero])[0]))
+}
+
+/// Normalises a long row in place.
+#[inline(always)]
+fn normalise_row<S: Simd>(simd: S, row: &mut [f32], max: f32, sum: S::Vector, form: Form) {
+    let max = simd.splat(max);
+    let inverse = simd.div(simd.splat(1.0), sum);
+    let ln_sum = ln(simd, sum);
+    let (arrays, rest) = S::arrays_mut(row);
+    let mut last = padded::<S, f32>(rest, 0.0);
+    for array in arrays.iter_mut().chain([&mut last]) {
+        let shifted = simd.sub(simd.load(array), max);
+        let out = match form {
+            Form::Probabilities => simd.mul(exp(simd, shifted), inverse),
+            Form::LogProbabilities => simd.sub(shifted, ln_sum),
+        };
+        simd.store(out, array);
+    }
+    rest.copy_from_slice(&last.as_ref()[..rest.len()]);
+}
+
+#[inline(always)]
+fn lane_0<S: Simd>(simd: S, v: S::Vector) -> f32 {
+    let mut lanes = S::array(0.0);
+    simd.store(v, &mut lanes);
+    lanes[0]
+}

@@ -1,0 +1,39 @@
+//! Sharing work out among threads: the only file that knows rayon. What a part computes does not depend
+//! on how many parts there are; that is the kernels' doing.
+
+use crate::level::{Kernel, Level};
+
+/// Work that can be cut in two, each part writing its own share of the result.
+pub(crate) trait Divide: Kernel<Output = ()> + Send + Sized {
+    /// The number of pieces that the work can be cut between.
+    fn len(&self) -> usize;
+    /// The size of the whole, in multiply-adds or what takes as long.
+    fn work(&self) -> usize;
+    /// The pieces before and from `middle`.
+    fn split_at(self, middle: usize) -> (Self, Self);
+}
+
+/// Runs a kernel on up to `threads` threads of the caller's rayon pool, the calling one among them.
+/// Work too small to gain from it stays on the calling thread.
+pub(crate) fn run<K: Divide>(level: Level, threads: usize, kernel: K) {
+    divide(level, threads.min(kernel.work() / LEAST_WORK), kernel);
+}
+
+/// The least work that is worth a thread of its own, in multiply-adds: waking one costs some 5 us.
+const LEAST_WORK: usize = 1 << 20;
+
+#[cfg(feature = "rayon")]
+fn divide<K: Divide>(level: Level, threads: usize, kernel: K) {
+    if threads < 2 || kernel.len() < 2 {
+        return level.run(kernel);
+    }
+    let left_threads = threads / 2;
+    let middle = (kernel.len() * left_threads / threads).max(1);
+    let (left, right) = kernel.split_at(middle);
+    rayon::join(|| divide(level, left_threads, left), || divide(level, threads - left_threads, right));
+}
+
+#[cfg(not(feature = "rayon"))]
+fn divide<K: Divide>(level: Level, _threads: usize, kernel: K) {
+    level.run(kernel);
+}
