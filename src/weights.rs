@@ -9,10 +9,6 @@ use core::fmt;
 /// Features in a panel: one vector of the widest instruction set, one cache line.
 pub(crate) const PANEL: usize = 16;
 
-/// From this many classes on, the products go to a general matrix multiplication and the weights
-/// are stored for it.
-pub(crate) const WIDE: usize = usize::MAX;
-
 /// One class's weights of one panel. Aligned to a cache line, so that no load crosses one.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[repr(C, align(64))]

@@ -12,7 +12,9 @@
 //! four vectors at a time it is small. A logit's additions come in one order whatever tile it falls in,
 //! so that a batch cut in two gives the same bits as the whole.
 
-use super::groups::groups;
+#![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
+
+use super::balanced::balanced;
 use crate::level::Kernel;
 use crate::matrix::Rows;
 use crate::parallel::Divide;
@@ -39,13 +41,10 @@ impl<T: Element> Kernel for Forward<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let most = if S::REGISTERS >= 32 { 12 } else { 6 };
-        let mut start = 0;
-        while start < self.x.len() {
-            let end = self.x.len().min(start + ROW_BLOCK);
-            for group in groups(self.weights.classes(), most) {
-                self.group(simd, start..end, group);
+        for rows in balanced(self.x.len(), ROW_BLOCK) {
+            for classes in balanced(self.weights.classes(), most) {
+                self.group(simd, rows.clone(), classes);
             }
-            start = end;
         }
     }
 }

@@ -25,9 +25,10 @@
 //! An element of every result is computed by the same additions in the same order however the rows are
 //! cut into calls (forward, softmax, cross-entropy) or the features into threads (gradient, step).
 
+mod balanced;
 mod exp;
 mod forward;
-mod groups;
+
 mod softmax;
 mod update;
 
@@ -39,7 +40,7 @@ use crate::weights::Weights;
 use exp::Exp;
 use forward::Forward;
 use softmax::{CrossEntropy, Form, Softmax};
-use update::Update;
+use update::{Update, UpdateBias};
 
 /// Logits `[n, classes] = x [n, features] * weights [features, classes] + bias [classes]`.
 ///
@@ -228,17 +229,8 @@ fn update(
             parallel::run(level, threads, Update { x, d, classes, alpha: scaled, keep, lines, first_panel: 0 });
         }
     }
-    update_bias(rule, d, bias);
+    level.run(UpdateBias { d, alpha, keep, bias });
     Ok(())
-}
-
-/// The bias as the weight of a feature that is always 1.
-fn update_bias(rule: Rule, d: &[f32], bias: &mut [f32]) {
-    let classes = bias.len();
-    for (class, bias) in bias.iter_mut().enumerate() {
-        let sum: f32 = d.iter().skip(class).step_by(classes).sum();
-        *bias = rule.alpha * sum + if rule.keep { *bias } else { 0.0 };
-    }
 }
 
 /// Replaces each value by its exponential: at most 2 units in the last place off where that is a normal

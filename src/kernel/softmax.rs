@@ -197,7 +197,7 @@ fn normalise<S: Simd>(simd: S, tile: &mut [S::Array<f32>], form: Form) -> (S::Ve
         Form::Probabilities => {
             let inverse = simd.div(simd.splat(1.0), sum);
             for column in tile {
-                simd.store(simd.mul(simd.load(column), inverse), column);
+                simd.store(probability(simd, simd.load(column), inverse), column);
             }
         }
         Form::LogProbabilities => {
@@ -208,6 +208,14 @@ fn normalise<S: Simd>(simd: S, tile: &mut [S::Array<f32>], form: Form) -> (S::Ve
         }
     }
     (max, sum)
+}
+
+/// `e / sum`, or 0 where that would be subnormal: on many CPUs a product with a subnormal number takes a
+/// hundred cycles, and these go into the gradient.
+#[inline(always)]
+fn probability<S: Simd>(simd: S, e: S::Vector, inverse: S::Vector) -> S::Vector {
+    let p = simd.mul(e, inverse);
+    simd.select_less(p, simd.splat(f32::MIN_POSITIVE), simd.splat(0.0), p)
 }
 
 /// A long row's maximum, and its sum of exponentials in every lane.
@@ -246,7 +254,7 @@ fn normalise_row<S: Simd>(simd: S, row: &mut [f32], max: f32, sum: S::Vector, fo
     for array in arrays.iter_mut().chain([&mut last]) {
         let shifted = simd.sub(simd.load(array), max);
         let out = match form {
-            Form::Probabilities => simd.mul(exp(simd, shifted), inverse),
+            Form::Probabilities => probability(simd, exp(simd, shifted), inverse),
             Form::LogProbabilities => simd.sub(shifted, ln_sum),
         };
         simd.store(out, array);

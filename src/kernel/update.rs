@@ -1,18 +1,25 @@
 //! `A [features, classes] = keep * A + alpha * x^T [features, n] * d [n, classes]`, where `keep` is 1 or
-//! 0: the gradient (overwritten or accumulated), and the SGD step, which is the same with the weights as
-//! A and `alpha = -learning_rate`. So the update needs no buffer for the gradient.
+//! 0: the gradient, overwritten or accumulated, and the SGD step, which is the same with the weights as
+//! A and `alpha = -learning_rate`. So a step needs no buffer for the gradient.
 //!
 //!     for each block of rows that stays in the second-level cache
-//!         for each group of classes
-//!             for each tile of V vectors of features x G classes      V * G vectors of accumulators
-//!                 for each row of the block                           V loads of x, G loads of d
-//!                     acc[v][g] += x[v] * d[g]                        V * G fused multiply-adds
-//!                 A[v][g] = keep * A[v][g] + alpha * acc[v][g]
+//!         for each strip of features whose columns of x stay in the first
+//!             for each group of classes
+//!                 for each tile of V vectors of features x G classes   V * G vectors of accumulators
+//!                     for each row of the block                        V loads of x, G loads of d
+//!                         acc[v][g] += x[v] * d[g]                     V * G fused multiply-adds
+//!                     A[v][g] = keep * A[v][g] + alpha * acc[v][g]
 //!
 //! An element of A gets its additions in the order of the rows, whatever tile it falls in; so the panels
 //! of A can be shared out among threads without a change of one bit.
+//!
+//! Tried and rejected: accumulators that start as the weights themselves, which saves the last
+//! multiply-add (one in a hundred at 100 rows) but needs a scaled copy of d and rounds each addition at
+//! the size of the weight instead of the size of the sum.
 
-use super::groups::groups;
+#![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
+
+use super::balanced::balanced;
 use crate::level::Kernel;
 use crate::matrix::Rows;
 use crate::parallel::Divide;
@@ -20,10 +27,13 @@ use crate::simd::{Element, Simd};
 use crate::weights::{Line, PANEL};
 use core::ops::Range;
 
-/// Rows that are walked once for each tile: 128 rows of 784 f32 are 400 KB, which the second-level cache
-/// holds between two walks; over 60,000 rows at once the kernel falls to a ninth of its speed.
-pub(super) const ROW_BLOCK: usize = 64;
+/// Rows that are walked once for each tile. 64 rows of 784 f32 are 200 KB, which the second-level cache
+/// holds between two walks, and lie in some 50 pages, which the first-level TLB holds (64 to 96 entries).
+/// With 128 rows AVX2 loses a tenth to the TLB; with 32 the tiles are loaded and stored twice as often,
+/// and AVX-512 loses a twentieth.
+const ROW_BLOCK: usize = 64;
 
+/// Panels of a strip where the classes need several groups: 64 rows of 2 panels are 8 KB.
 const STRIP: usize = 2;
 
 /// One run of the kernel over whole panels of A. The fields' shapes are checked by who makes one.
@@ -41,7 +51,7 @@ pub(crate) struct Update<'a, T> {
     pub(crate) first_panel: usize,
 }
 
-/// One block of rows, each looked up once for all tiles.
+/// A block of rows, each looked up once for all tiles.
 struct Block<'a, T> {
     rows: &'a [&'a [T]],
     d: &'a [f32],
@@ -53,30 +63,35 @@ impl<T: Element> Kernel for Update<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let most = if S::REGISTERS >= 32 { 12 } else { 6 };
         if self.x.len() == 0 && !self.keep {
             self.lines.fill(Line([0.0; PANEL]));
         }
-        let mut rows: [&[T]; ROW_BLOCK] = [&[]; ROW_BLOCK];
-        let mut start = 0;
-        while start < self.x.len() {
-            let end = self.x.len().min(start + ROW_BLOCK);
-            for row in start..end {
-                rows[row - start] = self.x.row(row);
+        let most = if S::REGISTERS >= 32 { 12 } else { 6 };
+        let before = self.first_panel * PANEL;
+        let features = (self.x.features() - before).min(self.lines.len() / self.classes * PANEL);
+        let vectors = features / S::LANES;
+        let strip = if self.classes <= most { vectors } else { STRIP * PANEL / S::LANES };
+
+        let mut looked_up: [&[T]; ROW_BLOCK] = [&[]; ROW_BLOCK];
+        for rows in balanced(self.x.len(), ROW_BLOCK) {
+            for (to, row) in looked_up.iter_mut().zip(rows.clone()) {
+                *to = &self.x.row(row)[before..];
             }
             let block = Block {
-                rows: &rows[..end - start],
-                d: &self.d[start * self.classes..end * self.classes],
-                keep: self.keep || start > 0,
+                rows: &looked_up[..rows.len()],
+                d: &self.d[rows.start * self.classes..rows.end * self.classes],
+                keep: self.keep || rows.start > 0,
             };
-            let vectors = (self.lines.len() / self.classes * PANEL).div_ceil(S::LANES);
-            let strip = if self.classes <= most { vectors } else { STRIP * PANEL / S::LANES };
-            for first in (0..vectors).step_by(strip) {
-                for group in groups(self.classes, most) {
-                    self.group(simd, &block, first..vectors.min(first + strip), group);
+            for vectors in balanced(vectors, strip.max(1)) {
+                for classes in balanced(self.classes, most) {
+                    self.group::<S, false>(simd, &block, vectors.clone(), classes);
                 }
             }
-            start = end;
+            if !features.is_multiple_of(S::LANES) {
+                for classes in balanced(self.classes, most) {
+                    self.group::<S, true>(simd, &block, vectors..vectors + 1, classes);
+                }
+            }
         }
     }
 }
@@ -99,57 +114,57 @@ impl<T: Element> Divide for Update<'_, T> {
 }
 
 impl<T: Element> Update<'_, T> {
-    /// Chooses the tile for a group of classes, by the same rule as the forward kernel's; V is a whole
-    /// number of panels, or a divisor of one, so that a tile never straddles two panels unevenly.
+    /// Chooses the tile for a group of classes, by the same rule as the forward kernel's: accumulators in
+    /// three quarters of the registers, at least 8 of them, with the fewest loads a multiply-add.
     #[inline(always)]
-    fn group<S: Simd>(&mut self, simd: S, block: &Block<'_, T>, strip: Range<usize>, classes: Range<usize>) {
-        let first = classes.start;
-        match (S::LANES, classes.len()) {
-            (16, 1) => self.tiles::<S, 8, 1>(simd, block, strip, first),
-            (16, 2) => self.tiles::<S, 8, 2>(simd, block, strip, first),
-            (16, 3) => self.tiles::<S, 4, 3>(simd, block, strip, first),
-            (16, 4) => self.tiles::<S, 4, 4>(simd, block, strip, first),
-            (16, 5) => self.tiles::<S, 4, 5>(simd, block, strip, first),
-            (16, 6) => self.tiles::<S, 2, 6>(simd, block, strip, first),
-            (16, 7) => self.tiles::<S, 2, 7>(simd, block, strip, first),
-            (16, 8) => self.tiles::<S, 2, 8>(simd, block, strip, first),
-            (16, 9) => self.tiles::<S, 2, 9>(simd, block, strip, first),
-            (16, 10) => self.tiles::<S, 2, 10>(simd, block, strip, first),
-            (16, 11) => self.tiles::<S, 2, 11>(simd, block, strip, first),
-            (16, _) => self.tiles::<S, 2, 12>(simd, block, strip, first),
-            (_, 1) => self.tiles::<S, 8, 1>(simd, block, strip, first),
-            (_, 2) => self.tiles::<S, 4, 2>(simd, block, strip, first),
-            (_, 3) => self.tiles::<S, 4, 3>(simd, block, strip, first),
-            (_, 4) => self.tiles::<S, 2, 4>(simd, block, strip, first),
-            (_, 5) => self.tiles::<S, 2, 5>(simd, block, strip, first),
-            (_, _) => self.tiles::<S, 2, 6>(simd, block, strip, first),
-        }
-    }
-
-    /// All features, V vectors at a time; then what is left of whole vectors, one at a time; then the
-    /// last, partial one.
-    #[inline(always)]
-    fn tiles<S: Simd, const V: usize, const G: usize>(
+    fn group<S: Simd, const PARTIAL: bool>(
         &mut self,
         simd: S,
         block: &Block<'_, T>,
-        strip: Range<usize>,
+        vectors: Range<usize>,
+        classes: Range<usize>,
+    ) {
+        let first = classes.start;
+        match (S::REGISTERS >= 32, classes.len()) {
+            (true, 1) => self.tiles::<S, 8, 1, PARTIAL>(simd, block, vectors, first),
+            (true, 2) => self.tiles::<S, 8, 2, PARTIAL>(simd, block, vectors, first),
+            (true, 3) => self.tiles::<S, 4, 3, PARTIAL>(simd, block, vectors, first),
+            (true, 4) => self.tiles::<S, 4, 4, PARTIAL>(simd, block, vectors, first),
+            (true, 5) => self.tiles::<S, 4, 5, PARTIAL>(simd, block, vectors, first),
+            (true, 6) => self.tiles::<S, 2, 6, PARTIAL>(simd, block, vectors, first),
+            (true, 7) => self.tiles::<S, 2, 7, PARTIAL>(simd, block, vectors, first),
+            (true, 8) => self.tiles::<S, 2, 8, PARTIAL>(simd, block, vectors, first),
+            (true, 9) => self.tiles::<S, 2, 9, PARTIAL>(simd, block, vectors, first),
+            (true, 10) => self.tiles::<S, 2, 10, PARTIAL>(simd, block, vectors, first),
+            (true, 11) => self.tiles::<S, 2, 11, PARTIAL>(simd, block, vectors, first),
+            (true, _) => self.tiles::<S, 2, 12, PARTIAL>(simd, block, vectors, first),
+            (false, 1) => self.tiles::<S, 8, 1, PARTIAL>(simd, block, vectors, first),
+            (false, 2) => self.tiles::<S, 4, 2, PARTIAL>(simd, block, vectors, first),
+            (false, 3) => self.tiles::<S, 4, 3, PARTIAL>(simd, block, vectors, first),
+            (false, 4) => self.tiles::<S, 2, 4, PARTIAL>(simd, block, vectors, first),
+            (false, 5) => self.tiles::<S, 2, 5, PARTIAL>(simd, block, vectors, first),
+            (false, _) => self.tiles::<S, 2, 6, PARTIAL>(simd, block, vectors, first),
+        }
+    }
+
+    /// All vectors of a range, V at a time; what is left over, one at a time. A partial vector comes
+    /// alone.
+    #[inline(always)]
+    fn tiles<S: Simd, const V: usize, const G: usize, const PARTIAL: bool>(
+        &mut self,
+        simd: S,
+        block: &Block<'_, T>,
+        vectors: Range<usize>,
         first: usize,
     ) {
-        let features = self.x.features() - self.first_panel * PANEL;
-        let features = features.min(self.lines.len() / self.classes * PANEL);
-        let full = strip.end.min(features / S::LANES);
-        let mut vector = strip.start;
-        while vector + V <= full {
+        let mut vector = vectors.start;
+        while !PARTIAL && vector + V <= vectors.end {
             self.tile::<S, V, G, false>(simd, block, vector, first);
             vector += V;
         }
-        while vector < full {
-            self.tile::<S, 1, G, false>(simd, block, vector, first);
+        while vector < vectors.end {
+            self.tile::<S, 1, G, PARTIAL>(simd, block, vector, first);
             vector += 1;
-        }
-        if vector < strip.end && features % S::LANES > 0 && vector == features / S::LANES {
-            self.tile::<S, 1, G, true>(simd, block, vector, first);
         }
     }
 
@@ -161,7 +176,7 @@ impl<T: Element> Update<'_, T> {
         vector: usize,
         first: usize,
     ) {
-        let start = self.first_panel * PANEL + vector * S::LANES;
+        let start = vector * S::LANES;
         let mut acc = [[simd.splat(0.0); G]; V];
         for (row, d) in block.rows.iter().zip(block.d.chunks_exact(self.classes)) {
             let mut x = [simd.splat(0.0); V];
@@ -181,16 +196,59 @@ impl<T: Element> Update<'_, T> {
                 }
             }
         }
+
         let alpha = simd.splat(self.alpha);
         for v in 0..V {
-            let panel = (vector + v) * S::LANES / PANEL;
-            let part = (vector + v) * S::LANES % PANEL / S::LANES;
+            let (panel, lane) = ((start + v * S::LANES) / PANEL, (start + v * S::LANES) % PANEL);
             let lines = &mut self.lines[panel * self.classes + first..][..G];
             for g in 0..G {
-                let a = &mut S::arrays_mut(&mut lines[g].0).0[part];
-                let new =
+                let a = &mut S::arrays_mut(&mut lines[g].0).0[lane / S::LANES];
+                let sum =
                     if block.keep { simd.mul_add(alpha, acc[v][g], simd.load(a)) } else { simd.mul(alpha, acc[v][g]) };
-                simd.store(new, a);
+                if PARTIAL {
+                    // What fills the panel up stays zero even where the sum is not finite.
+                    let mut lanes = S::array(0.0);
+                    simd.store(sum, &mut lanes);
+                    let own = (self.x.features() - self.first_panel * PANEL) % S::LANES;
+                    a.as_mut()[..own].copy_from_slice(&lanes.as_ref()[..own]);
+                } else {
+                    simd.store(sum, a);
+                }
+            }
+        }
+    }
+}
+
+/// The same for the bias, which is the weight of a feature that is always 1:
+/// `bias [classes] = keep * bias + alpha *` the sums of the columns of `d [n, classes]`.
+pub(super) struct UpdateBias<'a> {
+    pub(super) d: &'a [f32],
+    pub(super) alpha: f32,
+    pub(super) keep: bool,
+    pub(super) bias: &'a mut [f32],
+}
+
+impl Kernel for UpdateBias<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let classes = self.bias.len();
+        for (chunk, bias) in self.bias.chunks_mut(S::LANES).enumerate() {
+            let first = chunk * S::LANES;
+            let mut acc = simd.splat(0.0);
+            for d in self.d.chunks_exact(classes) {
+                let d = &d[first..first + bias.len()];
+                let d = match S::arrays(d).0.first() {
+                    Some(d) => simd.load(d),
+                    None => simd.load_partial(d),
+                };
+                acc = simd.add(acc, d);
+            }
+            let mut sums = S::array(0.0);
+            simd.store(acc, &mut sums);
+            for (bias, &sum) in bias.iter_mut().zip(sums.as_ref()) {
+                *bias = self.alpha * sum + if self.keep { *bias } else { 0.0 };
             }
         }
     }

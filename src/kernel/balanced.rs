@@ -1,0 +1,31 @@
+//! Cutting a length into equal pieces of bounded size: rows into cache blocks, classes into tiles.
+
+use core::ops::Range;
+
+/// Cuts `0..len` into the fewest ranges of at most `most`, as equal as they can be: 17 classes are 8 and
+/// 9, not 12 and 5, so that no tile is much smaller than the registers allow.
+#[inline(always)]
+pub(super) fn balanced(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = len.div_ceil(most);
+    (0..count).map(move |piece| piece * len / count..(piece + 1) * len / count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::balanced;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn pieces_cover_the_length_once_and_are_balanced() {
+        for len in 1..200 {
+            for most in [1, 5, 6, 12] {
+                let pieces: Vec<_> = balanced(len, most).collect();
+                assert!(pieces.iter().cloned().flatten().eq(0..len), "{len}, at most {most}: {pieces:?}");
+                let sizes = || pieces.iter().map(ExactSizeIterator::len);
+                assert!(sizes().max() <= Some(most) && sizes().max() <= sizes().min().map(|least| least + 1));
+                assert_eq!(pieces.len(), len.div_ceil(most));
+            }
+        }
+        assert_eq!(balanced(0, 6).count(), 0);
+    }
+}
