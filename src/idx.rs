@@ -1,0 +1,243 @@
+//! Reads IDX files of unsigned bytes, raw or gzip-compressed, from anything that can be read. What the numbers mean
+//! (images, labels, which file belongs to which) is `mnist`'s business.
+//!
+//! The format: two zero bytes, one byte for the element type (8: unsigned bytes), one byte for the rank, then each
+//! dimension as a big-endian `u32`, then the elements, the last dimension varying fastest.
+//!
+//! A file is not trusted. The header's dimensions bound what is read, they never cause an allocation by themselves:
+//! the buffer grows with the bytes that have arrived. A stream that goes on after the last element is stopped there,
+//! so a small file that unpacks to a huge one costs no more than what its header announces, and the header may not
+//! announce more than [`MAX_BYTES`].
+
+use crate::error::{Error, Result};
+use flate2::bufread::MultiGzDecoder;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+/// The most elements, each one byte, that a file may hold: 1 GiB, 22 times MNIST's training images.
+pub const MAX_BYTES: usize = 1 << 30;
+
+/// The element type this module reads: unsigned bytes.
+const UNSIGNED_BYTE: u8 = 0x08;
+
+/// The first two bytes of every gzip member. An IDX file starts with two zeros, so content alone tells them apart.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Bytes asked for at a time. Large enough that system calls and the decompressor's entry cost nothing, small enough
+/// that the part of the buffer that was just cleared is still in L2 when it is written.
+const CHUNK: usize = 256 << 10;
+
+/// An array of unsigned bytes of any rank.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Idx {
+    /// The dimensions, outermost first; as many as the rank, at least one.
+    pub dims: Vec<usize>,
+    /// The elements, row-major: as many as the product of `dims`.
+    pub data: Vec<u8>,
+}
+
+impl std::fmt::Debug for Idx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Idx").field("dims", &self.dims).finish_non_exhaustive()
+    }
+}
+
+/// Reads one whole IDX file of unsigned bytes from `reader`, which is raw or gzip-compressed (one member or several);
+/// its content tells which. `name` stands for the file in errors.
+///
+/// The reader is read to its end, so that a gzip stream's checksum is checked and nothing is left over. No buffering
+/// is needed around it: it is read in large pieces.
+///
+/// # Errors
+///
+/// - [`Error::Io`] if the reader fails, with the reader's own error.
+/// - [`Error::Format`] if the content is not IDX, is not of unsigned bytes, is cut short, goes on after its last
+///   element, holds more than [`MAX_BYTES`], or is a damaged gzip stream.
+pub fn read(reader: impl Read, name: &str) -> Result<Idx> {
+    let mut source = Source { reader, failed: false };
+    let mut start = [0; GZIP.len()];
+    let got = fill(&mut source, &mut start).map_err(|source| io_error(name, source))?;
+    let start = &start[..got];
+    let mut whole = start.chain(&mut source);
+    if start != GZIP {
+        return parse(&mut whole, name);
+    }
+    let result = parse(&mut MultiGzDecoder::new(BufReader::with_capacity(CHUNK, whole)), name);
+    match result {
+        // The decompressor reports damage as an I/O error; only the reader's own failures are that.
+        Err(Error::Io { source: damage, .. }) if !source.failed => Err(format_error(
+            name,
+            format!("a damaged or truncated gzip stream ({damage})"),
+            "a complete gzip file; get this one again",
+        )),
+        other => other,
+    }
+}
+
+/// Reads the IDX file at `path`; see [`read`]. Errors name the file by its path.
+///
+/// # Errors
+///
+/// Those of [`read`], and [`Error::Io`] if the file cannot be opened.
+pub fn read_file(path: impl AsRef<Path>) -> Result<Idx> {
+    let path = path.as_ref();
+    let name = path.display().to_string();
+    let file = File::open(path).map_err(|source| io_error(&name, source))?;
+    read(file, &name)
+}
+
+/// A reader that remembers whether it failed, so that its failures can be told from the decompressor's.
+struct Source<R> {
+    reader: R,
+    failed: bool,
+}
+
+impl<R: Read> Read for Source<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let result = self.reader.read(buffer);
+        self.failed = matches!(&result, Err(error) if error.kind() != io::ErrorKind::Interrupted);
+        result
+    }
+}
+
+/// Reads the uncompressed content: header, elements, end.
+fn parse(content: &mut impl Read, name: &str) -> Result<Idx> {
+    let dims = read_header(content, name)?;
+    let len = element_count(&dims, name)?;
+    let data = read_elements(content, len, name)?;
+    if fill(content, &mut [0]).map_err(|source| io_error(name, source))? != 0 {
+        return Err(format_error(
+            name,
+            format!("more data after the last of its {len} elements"),
+            format!("the file to end there, as its dimensions {} say", show(&dims)),
+        ));
+    }
+    Ok(Idx { dims, data })
+}
+
+fn read_header(content: &mut impl Read, name: &str) -> Result<Vec<usize>> {
+    let mut magic = [0; 4];
+    let got = fill(content, &mut magic).map_err(|source| io_error(name, source))?;
+    if got == 0 {
+        return Err(format_error(name, "an empty file", "an IDX file"));
+    }
+    if !magic.starts_with(&[0, 0]) {
+        return Err(format_error(
+            name,
+            format!("a file that starts with \"{}\"", magic[..got].escape_ascii()),
+            "an IDX file of unsigned bytes, raw or gzip-compressed, which starts with \"\\x00\\x00\\x08\" when raw",
+        ));
+    }
+    if got < magic.len() {
+        return Err(format_error(name, format!("the end of the file after {got} bytes"), "an IDX file"));
+    }
+    let [_, _, element, rank] = magic;
+    if element != UNSIGNED_BYTE {
+        return Err(format_error(
+            name,
+            format!("elements of type {element:#04x} ({})", element_name(element)),
+            "type 0x08 (unsigned bytes)",
+        ));
+    }
+    if rank == 0 {
+        return Err(format_error(name, "an array of rank 0", "a rank of 1 to 255"));
+    }
+    let mut bytes = [0; 4 * u8::MAX as usize];
+    let bytes = &mut bytes[..4 * usize::from(rank)];
+    let got = fill(content, bytes).map_err(|source| io_error(name, source))?;
+    if got < bytes.len() {
+        return Err(format_error(
+            name,
+            format!("a header cut short after {} bytes", magic.len() + got),
+            format!("{} bytes, as its rank of {rank} says", magic.len() + bytes.len()),
+        ));
+    }
+    // A u32 fits: `std` does not exist where usize is narrower.
+    Ok(bytes.as_chunks().0.iter().map(|&dim| u32::from_be_bytes(dim) as usize).collect())
+}
+
+/// The element types that the format defines, for the error message.
+fn element_name(element: u8) -> &'static str {
+    match element {
+        0x09 => "signed bytes",
+        0x0b => "16-bit integers",
+        0x0c => "32-bit integers",
+        0x0d => "32-bit floats",
+        0x0e => "64-bit floats",
+        _ => "not an IDX type",
+    }
+}
+
+fn element_count(dims: &[usize], name: &str) -> Result<usize> {
+    // With a zero among them the product is 0, even where the others alone overflow.
+    let product =
+        if dims.contains(&0) { Some(0) } else { dims.iter().try_fold(1_usize, |len, &dim| len.checked_mul(dim)) };
+    match product {
+        Some(len) if len <= MAX_BYTES => Ok(len),
+        _ => Err(format_error(
+            name,
+            format!("a header that announces dimensions {}", show(dims)),
+            format!("at most {MAX_BYTES} elements"),
+        )),
+    }
+}
+
+/// The dimensions as an error message shows them: with a rank of up to 255 the whole list would drown the message.
+pub(crate) fn show(dims: &[usize]) -> String {
+    let (shown, more) = dims.split_at(dims.len().min(8));
+    let list = shown.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
+    if more.is_empty() { list } else { format!("{list} and {} more", more.len()) }
+}
+
+/// Reads `len` bytes into a buffer that is never more than twice as large as what has arrived (or one chunk).
+fn read_elements(content: &mut impl Read, len: usize, name: &str) -> Result<Vec<u8>> {
+    let mut data = Vec::new();
+    let mut filled = 0;
+    while filled < len {
+        if filled == data.len() {
+            let cleared = len.min(filled + CHUNK);
+            if cleared > data.capacity() {
+                let capacity = len.min(cleared.max(2 * filled));
+                data.try_reserve_exact(capacity - filled)
+                    .map_err(|_| io_error(name, io::ErrorKind::OutOfMemory.into()))?;
+            }
+            data.resize(cleared, 0);
+        }
+        match content.read(&mut data[filled..]) {
+            Ok(0) => {
+                return Err(format_error(
+                    name,
+                    format!("{filled} elements, then the end of the file"),
+                    format!("{len} elements; the file is cut short, get it again"),
+                ));
+            }
+            Ok(got) => filled += got,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(io_error(name, error)),
+        }
+    }
+    Ok(data)
+}
+
+/// Fills `buffer` as far as `content` goes and returns how far that was.
+fn fill(content: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match content.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(got) => filled += got,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+pub(crate) fn io_error(name: &str, source: io::Error) -> Error {
+    Error::Io { file: name.to_owned(), source }
+}
+
+pub(crate) fn format_error(name: &str, found: impl Into<String>, expected: impl Into<String>) -> Error {
+    Error::Format { file: name.to_owned(), found: found.into(), expected: expected.into() }
+}
