@@ -1,0 +1,98 @@
+//! The command line `softreg`: parses the arguments, runs one command, turns its end into an exit code.
+//! What the commands do is in [`commands`]; what they compute is in the library.
+
+mod commands;
+mod data_source;
+mod digit;
+mod model_file;
+mod output_file;
+mod picture;
+mod progress;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use commands::{eval, info, predict, train};
+use report::{Failure, complain};
+
+/// Softmax regression on MNIST, at the speed of the machine; without a command it is `softreg train`
+#[derive(Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Exit codes: 0 done, 1 the work failed, 2 the arguments are wrong."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    train: train::TrainArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a model and test it (the default)
+    Train(train::TrainArgs),
+    /// Test a saved model
+    Eval(eval::EvalArgs),
+    /// Say which digit each picture shows
+    Predict(predict::PredictArgs),
+    /// Show the version, the instruction sets and the threads
+    Info(info::InfoArgs),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::try_parse() {
+        Ok(cli) => run(cli),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                // Help goes to standard output; a reader that went away is no failure.
+                let _ = error.print();
+                return ExitCode::SUCCESS;
+            }
+            _ => Err(Failure::Usage(one_line(&error.render().to_string()))),
+        },
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::AlreadyTold) => ExitCode::from(1),
+        Err(Failure::Failed(message)) => {
+            complain(&message);
+            ExitCode::from(1)
+        }
+        Err(Failure::Usage(message)) => {
+            complain(&message);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        None => train::run(&cli.train),
+        Some(Command::Train(args)) => train::run(&args),
+        Some(Command::Eval(args)) => eval::run(&args),
+        Some(Command::Predict(args)) => predict::run(&args),
+        Some(Command::Info(args)) => info::run(&args),
+    }
+}
+
+/// Folds clap's message of several paragraphs (what is wrong, tips, usage, where to read more) into one line:
+/// scripts and logs keep one line for one error.
+fn one_line(rendered: &str) -> String {
+    let mut line = String::new();
+    for paragraph in rendered.split("\n\n") {
+        let words = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        if words.starts_with("Usage:") || words.starts_with("For more information") || words.is_empty() {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push_str("; ");
+        }
+        line.push_str(words.strip_prefix("error: ").unwrap_or(&words));
+    }
+    line.push_str("; --help lists what there is");
+    line
+}

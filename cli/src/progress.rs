@@ -1,0 +1,85 @@
+//! How far the training has come: a bar on a terminal, a line for every tenth of the run when piped, or nothing.
+//! The training loop calls it once a step; all but about a hundred calls a run cost one comparison.
+
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::report::{Failure, Output};
+
+/// The bar moves this many times a run, and at least once every [`LONGEST_STRIDE`] steps: smooth to the eye, and
+/// far too seldom to slow a step.
+const BAR_MOVES: u64 = 100;
+const LONGEST_STRIDE: u64 = 1000;
+/// Lines a run when piped.
+const LINES: u64 = 10;
+
+enum View {
+    Silent,
+    Bar(ProgressBar),
+    Lines,
+}
+
+/// See the module.
+pub(crate) struct Progress {
+    view: View,
+    steps: u64,
+    stride: u64,
+    next: u64,
+}
+
+impl Progress {
+    /// Follows a run of `steps`; `silent` shows nothing at all.
+    pub(crate) fn new(steps: u64, silent: bool) -> Self {
+        let (view, stride) = if silent || steps == 0 {
+            (View::Silent, u64::MAX)
+        } else {
+            let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
+            if bar.is_hidden() {
+                (View::Lines, steps.div_ceil(LINES))
+            } else {
+                (View::Bar(bar.with_style(style())), steps.div_ceil(BAR_MOVES).min(LONGEST_STRIDE))
+            }
+        };
+        Self { view, steps, stride, next: stride }
+    }
+
+    /// Tells that `done` steps are done and what the last one's loss was.
+    #[inline]
+    pub(crate) fn step(&mut self, done: u64, loss: f64, out: &mut Output) -> Result<(), Failure> {
+        if done < self.next && done < self.steps { Ok(()) } else { self.show(done, loss, out) }
+    }
+
+    #[cold]
+    fn show(&mut self, done: u64, loss: f64, out: &mut Output) -> Result<(), Failure> {
+        self.next = done.saturating_add(self.stride);
+        match &self.view {
+            View::Silent => Ok(()),
+            View::Bar(bar) => {
+                bar.set_message(format!("{loss:.4}"));
+                bar.set_position(done);
+                Ok(())
+            }
+            View::Lines => {
+                let steps = HumanCount(self.steps).to_string();
+                out.line(format_args!(
+                    "step {:>width$} of {steps}  loss {loss:.4}",
+                    HumanCount(done).to_string(),
+                    width = steps.len()
+                ))
+            }
+        }
+    }
+
+    /// Takes the bar off the screen, so that what follows stands on a clean line.
+    pub(crate) fn finish(&self) {
+        if let View::Bar(bar) = &self.view {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    // The template is a constant; should indicatif ever refuse it, its own default bar is as good.
+    ProgressStyle::with_template("{wide_bar:.blue/white.dim}  {human_pos} of {human_len}  loss {msg}  {eta} left")
+        .map(|style| style.progress_chars("━━─"))
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}

@@ -1,0 +1,8 @@
+//! The command line, tested from outside: each test runs the built binary and looks at what it prints, how it exits
+//! and what it leaves on disk.
+
+mod bad_input;
+mod bad_models;
+mod common;
+mod models;
+mod train;
