@@ -52,3 +52,8 @@ pub use model::SoftmaxRegression;
 pub use optimizer::{Reduction, Sgd};
 pub use train::Trainer;
 pub use weights::Weights;
+
+/// Runs the README's examples as tests.
+#[cfg(all(doctest, feature = "mnist"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

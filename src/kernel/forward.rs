@@ -1,11 +1,13 @@
 //! `logits [n, classes] = scale * (x [n, features] * W [features, classes]) + b [classes]`
 //!
-//!     for each block of rows that stays in the second-level cache
-//!         for each group of classes
-//!             for each tile of R rows x G classes               R * G vectors of accumulators
-//!                 for each vector of features                   R loads of x, G loads of W
-//!                     acc[r][g] += x[r] * W[g]                  R * G fused multiply-adds
-//!                 logits[r][g] = scale * sum of lanes(acc[r][g]) + b[g]
+//! ```text
+//! for each block of rows that stays in the second-level cache
+//!     for each group of classes
+//!         for each tile of R rows x G classes               R * G vectors of accumulators
+//!             for each vector of features                   R loads of x, G loads of W
+//!                 acc[r][g] += x[r] * W[g]                  R * G fused multiply-adds
+//!             logits[r][g] = scale * sum of lanes(acc[r][g]) + b[g]
+//! ```
 //!
 //! The lanes run along the features, which are many, and not along the classes, which are few: ten
 //! classes would leave six of sixteen lanes empty. The price is a sum over the lanes for each logit; done

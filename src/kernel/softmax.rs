@@ -1,8 +1,10 @@
 //! Softmax, log-softmax and cross-entropy over logits `[n, classes]`, each row by its own maximum `m`:
 //!
-//!     s = sum over c of exp(z[c] - m)
-//!     p[c] = exp(z[c] - m) / s          log p[c] = (z[c] - m) - ln s
-//!     loss = (m - z[y]) + ln s          d loss / d z[c] = p[c] - (c == y)
+//! ```text
+//! s = sum over c of exp(z[c] - m)
+//! p[c] = exp(z[c] - m) / s          log p[c] = (z[c] - m) - ln s
+//! loss = (m - z[y]) + ln s          d loss / d z[c] = p[c] - (c == y)
+//! ```
 //!
 //! With few classes, a tile of as many rows as a vector has lanes is transposed, so that a lane is a row
 //! and a vector a class: no lane is empty, and no sum goes across lanes. With many classes the lanes are

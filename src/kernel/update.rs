@@ -2,13 +2,15 @@
 //! 0: the gradient, overwritten or accumulated, and the SGD step, which is the same with the weights as
 //! A and `alpha = -learning_rate`. So a step needs no buffer for the gradient.
 //!
-//!     for each block of rows that stays in the second-level cache
-//!         for each strip of features whose columns of x stay in the first
-//!             for each group of classes
-//!                 for each tile of V vectors of features x G classes   V * G vectors of accumulators
-//!                     for each row of the block                        V loads of x, G loads of d
-//!                         acc[v][g] += x[v] * d[g]                     V * G fused multiply-adds
-//!                     A[v][g] = keep * A[v][g] + alpha * acc[v][g]
+//! ```text
+//! for each block of rows that stays in the second-level cache
+//!     for each strip of features whose columns of x stay in the first
+//!         for each group of classes
+//!             for each tile of V vectors of features x G classes   V * G vectors of accumulators
+//!                 for each row of the block                        V loads of x, G loads of d
+//!                     acc[v][g] += x[v] * d[g]                     V * G fused multiply-adds
+//!                 A[v][g] = keep * A[v][g] + alpha * acc[v][g]
+//! ```
 //!
 //! An element of A gets its additions in the order of the rows, whatever tile it falls in; so the panels
 //! of A can be shared out among threads without a change of one bit.

@@ -87,7 +87,7 @@ pub(crate) trait Simd: Copy + Debug + Send + Sync + 'static {
 }
 
 /// A type that feature values are stored in, read as f32 vectors.
-pub(crate) trait Element: Copy + Debug + Send + Sync + 'static {
+pub(crate) trait Element: Copy + Into<f32> + Debug + Send + Sync + 'static {
     /// Reads a vector.
     fn load<S: Simd>(simd: S, from: &S::Array<Self>) -> S::Vector;
     /// Reads a slice shorter than a vector; the other lanes are 0.
