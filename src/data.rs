@@ -2,7 +2,7 @@
 //! How bytes become rows is `idx`'s and `mnist`'s business; what is computed on a batch is the kernels'.
 
 use crate::error::{Error, Result};
-use crate::matrix::{Batch, Matrix, Targets};
+use crate::matrix::{Batch, Matrix, Targets, Values};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -72,10 +72,11 @@ impl Dataset {
     /// The rows as a matrix `[rows, features]`; pixels read as `pixel / 255`.
     pub fn x(&self) -> Matrix<'_> {
         let cells = self.range.start * self.features..self.range.end * self.features;
-        checked(match &*self.storage {
-            Storage::U8 { pixels, .. } => Matrix::from_u8(&pixels[cells], self.features),
-            Storage::F32 { values, .. } => Matrix::from_f32(&values[cells], self.features),
-        })
+        let values = match &*self.storage {
+            Storage::U8 { pixels, .. } => Values::U8(&pixels[cells]),
+            Storage::F32 { values, .. } => Values::F32(&values[cells]),
+        };
+        Matrix::whole(values, self.features)
     }
 
     /// The labels, one for each row.
@@ -263,7 +264,7 @@ impl<'a> Batches<'a> {
             self.used = end;
         }
         let Batch { x, targets } = self.data.as_batch();
-        Batch { x: checked(x.select(&self.picked)), targets: checked(targets.select(&self.picked)) }
+        Batch { x: x.picked(&self.picked), targets: targets.picked(&self.picked) }
     }
 }
 
@@ -274,14 +275,6 @@ impl fmt::Debug for Batches<'_> {
             .field("size", &self.size)
             .field("shuffled", &self.shuffle.is_some())
             .finish_non_exhaustive()
-    }
-}
-
-/// Unwraps a view whose shape or rows were checked when its dataset or its batches were made.
-fn checked<T>(view: Result<T>) -> T {
-    match view {
-        Ok(view) => view,
-        Err(error) => unreachable!("checked at construction: {error}"),
     }
 }
 

@@ -76,7 +76,8 @@ impl<'a> Matrix<'a> {
     /// [`Error::Size`] where `features` is 0, [`Error::Shape`] where the length is not a whole number of
     /// rows.
     pub fn from_f32(values: &'a [f32], features: usize) -> Result<Self> {
-        Self::new(Values::F32(values), values.len(), features, 1.0)
+        check_rows("matrix values", values.len(), "features", features)?;
+        Ok(Self::whole(Values::F32(values), features))
     }
 
     /// Views pixels as `[values.len() / features, features]`; a pixel reads as `pixel / 255`.
@@ -84,18 +85,22 @@ impl<'a> Matrix<'a> {
     /// # Errors
     /// As [`Matrix::from_f32`].
     pub fn from_u8(values: &'a [u8], features: usize) -> Result<Self> {
-        Self::new(Values::U8(values), values.len(), features, 1.0 / 255.0)
+        check_rows("matrix values", values.len(), "features", features)?;
+        Ok(Self::whole(Values::U8(values), features))
     }
 
-    fn new(values: Values<'a>, len: usize, features: usize, scale: f32) -> Result<Self> {
-        if features == 0 {
-            return Err(Error::Size { what: "features", found: 0, expected: "at least 1" });
-        }
-        if !len.is_multiple_of(features) {
-            let expected = len / features * features;
-            return Err(Error::Shape { what: "matrix values (whole rows)", found: len, expected });
-        }
-        Ok(Self { values, scale, features, pick: Pick::Whole { rows: len / features } })
+    /// As the public constructors, by a caller that made sure of the shape.
+    pub(crate) const fn whole(values: Values<'a>, features: usize) -> Self {
+        let (len, scale) = match values {
+            Values::F32(values) => (values.len(), 1.0),
+            Values::U8(values) => (values.len(), 1.0 / 255.0),
+        };
+        Self { values, scale, features, pick: Pick::Whole { rows: len / features } }
+    }
+
+    /// As [`select`](Self::select) on a whole matrix, by a caller that made sure of the indices.
+    pub(crate) const fn picked(self, rows: &'a [usize]) -> Self {
+        Self { pick: Pick::Rows(rows), ..self }
     }
 
     /// The same values, each read as `value * scale`. The scale is applied to sums, not to values: it
@@ -137,6 +142,17 @@ impl<'a> Matrix<'a> {
     /// This view's rows over values of a known type: the matrix's own values, or others of its shape.
     pub(crate) const fn rows_of<T>(&self, values: &'a [T]) -> Rows<'a, T> {
         Rows { values, features: self.features, pick: self.pick, start: 0, end: self.pick.len() }
+    }
+}
+
+/// Checks that values are whole rows of `width`.
+fn check_rows(what: &'static str, len: usize, dimension: &'static str, width: usize) -> Result<()> {
+    if width == 0 {
+        return Err(Error::Size { what: dimension, found: 0, expected: "at least 1" });
+    }
+    match len % width {
+        0 => Ok(()),
+        rest => Err(Error::Shape { what, found: len, expected: len - rest }),
     }
 }
 
@@ -219,13 +235,7 @@ impl<'a> Targets<'a> {
     /// [`Error::Size`] where `classes` is 0, [`Error::Shape`] where the length is not a whole number of
     /// rows.
     pub fn from_probabilities(values: &'a [f32], classes: usize) -> Result<Self> {
-        if classes == 0 {
-            return Err(Error::Size { what: "classes", found: 0, expected: "at least 1" });
-        }
-        if !values.len().is_multiple_of(classes) {
-            let expected = values.len() / classes * classes;
-            return Err(Error::Shape { what: "target probabilities (whole rows)", found: values.len(), expected });
-        }
+        check_rows("target probabilities", values.len(), "classes", classes)?;
         Ok(Self::new(TargetKind::Probabilities { values, classes }, values.len() / classes))
     }
 
@@ -239,6 +249,11 @@ impl<'a> Targets<'a> {
     /// As [`Matrix::select`].
     pub fn select(self, rows: &'a [usize]) -> Result<Self> {
         Ok(Self { pick: self.pick.select(rows)?, start: 0, end: rows.len(), ..self })
+    }
+
+    /// As [`select`](Self::select) on whole targets, by a caller that made sure of the indices.
+    pub(crate) const fn picked(self, rows: &'a [usize]) -> Self {
+        Self { pick: Pick::Rows(rows), start: 0, end: rows.len(), ..self }
     }
 
     /// The number of rows.

@@ -2,7 +2,7 @@
 //! nothing is checked again but the lengths of slices. Each takes the [`Level`] to run at.
 //!
 //! They run on the calling thread and need neither the model nor the trainer. They allocate nothing, but
-//! for products of 512 rows and 2048 classes or more, which matrixmultiply does faster.
+//! for gradients of 512 rows and 2048 classes or more, which matrixmultiply does faster.
 //!
 //! ```
 //! use softreg::{Level, Matrix, Targets, Weights, kernel};
@@ -35,9 +35,10 @@ mod update;
 mod wide;
 
 use crate::error::{Error, Result};
-use crate::level::{Kernel, Level};
+use crate::level::Level;
 use crate::matrix::{Matrix, Targets, Values};
-use crate::parallel::{self, Divide};
+use crate::parallel;
+use crate::simd::Element;
 use crate::weights::Weights;
 use exp::Exp;
 use forward::Forward;
@@ -66,10 +67,9 @@ pub(crate) fn forward_threads(
     expect("bias", bias.len(), weights.classes())?;
     expect("logits", logits.len(), elements(x.rows(), weights.classes()))?;
     let scale = x.scale();
-    let wide = wide::pays(x.rows(), weights.classes());
     match x.values() {
-        Values::F32(v) => product(level, threads, wide, Forward { x: x.rows_of(v), scale, weights, bias, logits }),
-        Values::U8(v) => product(level, threads, wide, Forward { x: x.rows_of(v), scale, weights, bias, logits }),
+        Values::F32(v) => parallel::run(level, threads, Forward { x: x.rows_of(v), scale, weights, bias, logits }),
+        Values::U8(v) => parallel::run(level, threads, Forward { x: x.rows_of(v), scale, weights, bias, logits }),
     }
     Ok(())
 }
@@ -222,38 +222,33 @@ fn update(
     expect("bias", bias.len(), classes)?;
     expect("residual", d.len(), elements(x.rows(), classes))?;
     let scaled = alpha * x.scale();
-    let wide = wide::pays(x.rows(), classes);
     let lines = weights.lines_mut();
     match x.values() {
         Values::F32(v) => {
             let x = x.rows_of(v);
-            product(level, threads, wide, Update { x, d, classes, alpha: scaled, keep, lines, first_panel: 0 });
+            update_weights(level, threads, Update { x, d, classes, alpha: scaled, keep, lines, first_panel: 0 });
         }
         Values::U8(v) => {
             let x = x.rows_of(v);
-            product(level, threads, wide, Update { x, d, classes, alpha: scaled, keep, lines, first_panel: 0 });
+            update_weights(level, threads, Update { x, d, classes, alpha: scaled, keep, lines, first_panel: 0 });
         }
     }
     level.run(UpdateBias { d, alpha, keep, bias });
     Ok(())
 }
 
+fn update_weights<T: Element>(level: Level, threads: usize, update: Update<'_, T>) {
+    if wide::pays(update.x.len(), update.classes) {
+        parallel::run(level, threads, Wide(update));
+    } else {
+        parallel::run(level, threads, update);
+    }
+}
+
 /// Replaces each value by its exponential: at most 2 units in the last place off where that is a normal
 /// number, 0 where it would be subnormal, infinity where it is too large for f32, NaN for NaN.
 pub fn exp(level: Level, values: &mut [f32]) {
     level.run(Exp(values));
-}
-
-/// Runs one of the two products by the faster of the two ways.
-fn product<K: Divide>(level: Level, threads: usize, wide: bool, kernel: K)
-where
-    Wide<K>: Kernel<Output = ()>,
-{
-    if wide {
-        parallel::run(level, threads, Wide(kernel));
-    } else {
-        parallel::run(level, threads, kernel);
-    }
 }
 
 fn expect(what: &'static str, found: usize, expected: usize) -> Result<()> {

@@ -1,23 +1,25 @@
-//! The two products where there are very many classes, by matrixmultiply: it packs both operands into
-//! blocks that stay in the caches, which pays once the weights themselves no longer do. What is packed
-//! here is only what matrixmultiply cannot read: panels of weights, pixels, picked rows.
+//! The gradient and the step where there are very many classes, by matrixmultiply: it packs both operands
+//! into blocks that stay in the caches, which pays once the weights themselves no longer do. Pixels and
+//! picked rows, which it cannot read, are gathered here first.
 //!
-//! Speed over that of the kernels written here, f32, 784 features, forward and step, one Zen 4 core
-//! (where matrixmultiply uses AVX-512):
+//! Speed over that of the kernels written here, f32, 784 features, one Zen 4 core (where
+//! matrixmultiply uses AVX-512):
 //!
 //! | classes | rows | over `avx512` | over `avx2` |
 //! | ------: | ---: | ------------: | ----------: |
-//! |    1000 |   32 |    0.54, 0.76 |  0.62, 0.79 |
-//! |    1000 | 1000 |    0.85, 0.95 |  0.85, 1.09 |
-//! |    2000 | 1000 |    1.03, 1.00 |  0.94, 1.46 |
-//! |    4000 |  300 |    0.79, 0.91 |  1.06, 1.83 |
-//! |    4000 | 1000 |    1.21, 1.39 |  1.43, 2.33 |
+//! |    1000 |   32 |          0.76 |        0.79 |
+//! |    1000 | 1000 |          0.95 |        1.09 |
+//! |    2000 | 1000 |          1.00 |        1.46 |
+//! |    4000 |  300 |          0.91 |        1.83 |
+//! |    4000 | 1000 |          1.39 |        2.33 |
 //!
-//! These are the only functions below the models that allocate: the packed blocks, up to 8 MB, and
-//! matrixmultiply's own.
+//! Tried and rejected: the same for the forward pass, which gains a fifth at 4000 classes and 1000 rows
+//! but loses up to half at fewer rows. The choice would have to depend on the rows, and a row's logits
+//! would then depend on the batch it came in.
+//!
+//! This is the only kernel that allocates: the gathered rows, the sums, and matrixmultiply's own blocks.
 
 use super::balanced::balanced;
-use super::forward::Forward;
 use super::update::Update;
 use crate::level::Kernel;
 use crate::matrix::Rows;
@@ -27,11 +29,11 @@ use crate::weights::PANEL;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Rows, and classes, of one product: a packed block of either is 3 MB at 784 features.
+/// Rows, and classes, of one product: the gathered rows and the sums are 3 MB each at 784 features.
 const BLOCK: usize = 1024;
 
-/// A kernel done by matrixmultiply.
-pub(super) struct Wide<K>(pub(super) K);
+/// The update, done by matrixmultiply.
+pub(super) struct Wide<'a, T>(pub(super) Update<'a, T>);
 
 /// Whether [`Wide`] is the faster way. Asked once, before work is shared out among threads, so that the
 /// answer does not depend on them.
@@ -39,10 +41,7 @@ pub(super) const fn pays(rows: usize, classes: usize) -> bool {
     rows >= 512 && classes >= 2048
 }
 
-impl<K: Divide> Divide for Wide<K>
-where
-    Self: Kernel<Output = ()>,
-{
+impl<T: Element> Divide for Wide<'_, T> {
     fn len(&self) -> usize {
         self.0.len()
     }
@@ -57,40 +56,7 @@ where
     }
 }
 
-impl<T: Element> Kernel for Wide<Forward<'_, T>> {
-    type Output = ();
-
-    fn run<S: Simd>(self, _simd: S) {
-        let Forward { x, scale, weights, bias, logits } = self.0;
-        let (features, classes) = (weights.features(), weights.classes());
-        for row in logits.chunks_exact_mut(classes) {
-            row.copy_from_slice(bias);
-        }
-        let stride = features.next_multiple_of(PANEL);
-        let mut w = vec![0.0; classes.min(BLOCK) * stride];
-        let mut dense = Vec::new();
-        for columns in balanced(classes, BLOCK) {
-            for (p, panel) in weights.lines().chunks_exact(classes).enumerate() {
-                for (to, line) in w.chunks_exact_mut(stride).zip(&panel[columns.clone()]) {
-                    to[p * PANEL..][..PANEL].copy_from_slice(&line.0);
-                }
-            }
-            for rows in balanced(x.len(), BLOCK) {
-                gather(&x.split_at(rows.start).1.split_at(rows.len()).0, 0, features, &mut dense);
-                product(
-                    scale,
-                    Operand { values: &dense, rows: rows.len(), columns: features, strides: (features, 1) },
-                    Operand { values: &w, rows: features, columns: columns.len(), strides: (1, stride) },
-                    1.0,
-                    &mut logits[rows.start * classes + columns.start..],
-                    classes,
-                );
-            }
-        }
-    }
-}
-
-impl<T: Element> Kernel for Wide<Update<'_, T>> {
+impl<T: Element> Kernel for Wide<'_, T> {
     type Output = ();
 
     fn run<S: Simd>(self, _simd: S) {
