@@ -8,6 +8,7 @@ use crate::metrics::{Evaluation, argmax};
 use crate::weights::Weights;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 /// Softmax regression: the probability of class `c` given features `x` is
 /// `softmax(x * W + b)[c]`, with `W [features, classes]` and `b [classes]`.
@@ -194,9 +195,9 @@ impl SoftmaxRegression {
         for row in self.logits(x)?.chunks_exact(self.classes()) {
             order.clear();
             order.extend(0..self.classes() as u32);
-            // Stable, so that ties keep the lowest class first; NaN comes last, as in `predict`.
+            // NaN comes last, as in `predict`; -0.0 and 0.0 tie. The sort is stable: ties keep the lowest first.
             let key = |class: u32| if row[class as usize].is_nan() { f32::NEG_INFINITY } else { row[class as usize] };
-            order.sort_by(|&a, &b| key(b).total_cmp(&key(a)));
+            order.sort_by(|&a, &b| key(b).partial_cmp(&key(a)).unwrap_or(Ordering::Equal));
             top.extend_from_slice(&order[..k]);
         }
         Ok(top)
@@ -224,6 +225,7 @@ impl SoftmaxRegression {
     /// [`Error::Shape`] or [`Error::Label`] where the data does not fit the model.
     pub fn evaluate<'a>(&self, data: impl Into<Batch<'a>>) -> Result<Evaluation> {
         let Batch { x, targets } = data.into();
+        let Batch { x, targets } = Batch::new(x, targets)?;
         let (rows, classes) = (x.rows(), self.classes());
         let mut logits = self.logits(x)?;
         let mut losses = vec![0.0; rows];

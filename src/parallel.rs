@@ -22,7 +22,6 @@ pub(crate) fn run<K: Divide>(level: Level, threads: usize, kernel: K) {
 /// The least work that is worth a thread of its own, in multiply-adds: waking one costs some 5 us.
 const LEAST_WORK: usize = 1 << 20;
 
-#[cfg(feature = "rayon")]
 fn divide<K: Divide>(level: Level, threads: usize, kernel: K) {
     if threads < 2 || kernel.len() < 2 {
         return level.run(kernel);
@@ -30,10 +29,16 @@ fn divide<K: Divide>(level: Level, threads: usize, kernel: K) {
     let left_threads = threads / 2;
     let middle = (kernel.len() * left_threads / threads).max(1);
     let (left, right) = kernel.split_at(middle);
-    rayon::join(|| divide(level, left_threads, left), || divide(level, threads - left_threads, right));
+    join(|| divide(level, left_threads, left), || divide(level, threads - left_threads, right));
+}
+
+#[cfg(feature = "rayon")]
+fn join(left: impl FnOnce() + Send, right: impl FnOnce() + Send) {
+    rayon::join(left, right);
 }
 
 #[cfg(not(feature = "rayon"))]
-fn divide<K: Divide>(level: Level, _threads: usize, kernel: K) {
-    level.run(kernel);
+fn join(left: impl FnOnce() + Send, right: impl FnOnce() + Send) {
+    left();
+    right();
 }

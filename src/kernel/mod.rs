@@ -96,9 +96,7 @@ pub fn log_softmax(level: Level, logits: &mut [f32], classes: usize) -> Result<(
 }
 
 fn normalise(level: Level, logits: &mut [f32], classes: usize, form: Form) -> Result<()> {
-    if classes == 0 {
-        return Err(Error::Size { what: "classes", found: 0, expected: "at least 1" });
-    }
+    expect_classes(classes)?;
     expect("logits (whole rows)", logits.len(), logits.len() / classes * classes)?;
     level.run(Softmax { logits, classes, form });
     Ok(())
@@ -114,8 +112,8 @@ fn normalise(level: Level, logits: &mut [f32], classes: usize, form: Form) -> Re
 /// gives NaN; a label whose logit is -inf gives an infinite loss.
 ///
 /// # Errors
-/// [`Error::Shape`] where the lengths disagree, [`Error::Label`] for a label that is not below
-/// `classes`. Nothing was written then.
+/// [`Error::Size`] where `classes` is 0, [`Error::Shape`] where the lengths disagree, [`Error::Label`]
+/// for a label that is not below `classes`. Nothing was written then.
 pub fn cross_entropy(
     level: Level,
     targets: Targets<'_>,
@@ -135,11 +133,12 @@ pub(crate) fn cross_entropy_threads(
     logits: &mut [f32],
     losses: &mut [f64],
 ) -> Result<f64> {
+    expect_classes(classes)?;
     expect("logits", logits.len(), elements(targets.rows(), classes))?;
     expect("losses", losses.len(), targets.rows())?;
     targets.check(classes)?;
     parallel::run(level, threads, CrossEntropy { logits, classes, targets, losses: &mut *losses });
-    Ok(losses.iter().sum())
+    Ok(losses.iter().fold(0.0, |sum, loss| sum + loss))
 }
 
 /// The gradient of the summed loss: overwrites `gradient` with
@@ -253,6 +252,10 @@ pub fn exp(level: Level, values: &mut [f32]) {
 
 fn expect(what: &'static str, found: usize, expected: usize) -> Result<()> {
     if found == expected { Ok(()) } else { Err(Error::Shape { what, found, expected }) }
+}
+
+fn expect_classes(found: usize) -> Result<()> {
+    if found > 0 { Ok(()) } else { Err(Error::Size { what: "classes", found, expected: "at least 1" }) }
 }
 
 /// A product that overflows is not the length of any slice.

@@ -11,14 +11,19 @@
 //! the classes of one row. The subtraction of the row's maximum keeps every exponential in (0, 1] and
 //! the sum in [1, classes].
 
+#![allow(clippy::needless_range_loop, reason = "loops over a vector's lanes, which must unroll")]
+
 use super::exp::{exp, ln};
 use crate::level::Kernel;
 use crate::matrix::{Target, Targets};
 use crate::parallel::Divide;
 use crate::simd::{Simd, padded};
 
-/// The most classes of a transposed tile: it is 2 KB with vectors of 16.
+/// The most classes of a transposed tile, a multiple of every `LANES`; the tile is 2 KB with vectors of 16.
 const TILE: usize = 32;
+
+/// The most lanes that a vector has.
+const MOST_LANES: usize = 16;
 
 /// What a softmax leaves in place of the logits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,10 +55,9 @@ impl Kernel for Softmax<'_> {
         if self.classes <= TILE {
             let mut tile = [S::array(0.0); TILE];
             for rows in self.logits.chunks_mut(S::LANES * self.classes) {
-                let tile = &mut tile[..self.classes];
-                read_tile::<S>(rows, tile);
-                normalise(simd, tile, self.form);
-                write_tile::<S>(tile, rows);
+                read_tile(simd, rows, self.classes, &mut tile);
+                normalise(simd, &mut tile[..self.classes], self.form);
+                write_tile(simd, &tile, self.classes, rows);
             }
         } else {
             for row in self.logits.chunks_exact_mut(self.classes) {
@@ -75,15 +79,14 @@ impl Kernel for CrossEntropy<'_> {
             let mut tile = [S::array(0.0); TILE];
             let (mut max, mut ln_sum) = (S::array(0.0), S::array(0.0));
             for (rows, losses) in logits.chunks_mut(S::LANES * classes).zip(losses.chunks_mut(S::LANES)) {
-                let tile = &mut tile[..classes];
-                read_tile::<S>(rows, tile);
-                let (m, s) = normalise(simd, tile, Form::Probabilities);
+                read_tile(simd, rows, classes, &mut tile);
+                let (m, s) = normalise(simd, &mut tile[..classes], Form::Probabilities);
                 simd.store(m, &mut max);
                 simd.store(ln(simd, s), &mut ln_sum);
                 for (lane, (row, loss)) in rows.chunks_exact(classes).zip(&mut *losses).enumerate() {
                     *loss = row_loss(targets.get(first + lane), row, max[lane], ln_sum[lane]);
                 }
-                write_tile::<S>(tile, rows);
+                write_tile(simd, &tile, classes, rows);
                 for (lane, row) in rows.chunks_exact_mut(classes).enumerate() {
                     subtract(targets.get(first + lane), row);
                 }
@@ -161,24 +164,60 @@ fn subtract(target: Target<'_>, row: &mut [f32]) {
     }
 }
 
-/// Transposes up to `LANES` rows: lane `r` of `tile[c]` is `rows[r][c]`. Lanes without a row keep what they had.
+/// Transposes up to `LANES` rows: lane `r` of `tile[c]` is `rows[r][c]`, and 0 where there is no such row.
 #[inline(always)]
-fn read_tile<S: Simd>(rows: &[f32], tile: &mut [S::Array<f32>]) {
-    for (lane, row) in rows.chunks_exact(tile.len()).enumerate() {
-        for (column, &logit) in tile.iter_mut().zip(row) {
-            column[lane] = logit;
+fn read_tile<S: Simd>(simd: S, rows: &[f32], classes: usize, tile: &mut [S::Array<f32>; TILE]) {
+    for first in (0..classes).step_by(S::LANES) {
+        let width = S::LANES.min(classes - first);
+        let mut block = [simd.splat(0.0); MOST_LANES];
+        for lane in 0..S::LANES {
+            if let Some(row) = rows.get(lane * classes + first..lane * classes + first + width) {
+                block[lane] = match S::arrays(row).0.first() {
+                    Some(row) => simd.load(row),
+                    None => simd.load_partial(row),
+                };
+            }
+        }
+        let block = transpose(simd, block);
+        for lane in 0..S::LANES {
+            simd.store(block[lane], &mut tile[first + lane]);
         }
     }
 }
 
 /// Undoes [`read_tile`].
 #[inline(always)]
-fn write_tile<S: Simd>(tile: &[S::Array<f32>], rows: &mut [f32]) {
-    for (lane, row) in rows.chunks_exact_mut(tile.len()).enumerate() {
-        for (out, column) in row.iter_mut().zip(tile) {
-            *out = column[lane];
+fn write_tile<S: Simd>(simd: S, tile: &[S::Array<f32>; TILE], classes: usize, rows: &mut [f32]) {
+    for first in (0..classes).step_by(S::LANES) {
+        let width = S::LANES.min(classes - first);
+        let mut block = [simd.splat(0.0); MOST_LANES];
+        for lane in 0..S::LANES {
+            block[lane] = simd.load(&tile[first + lane]);
+        }
+        let block = transpose(simd, block);
+        for lane in 0..S::LANES {
+            if let Some(row) = rows.get_mut(lane * classes + first..lane * classes + first + width) {
+                match S::arrays_mut(row).0.first_mut() {
+                    Some(row) => simd.store(block[lane], row),
+                    None => simd.store_partial(block[lane], row),
+                }
+            }
         }
     }
+}
+
+/// Transposes the first `LANES` vectors: each of log2(LANES) perfect shuffles of all lanes moves the first
+/// bit of an element's place to the end, until row and lane have changed places.
+#[inline(always)]
+fn transpose<S: Simd>(simd: S, mut block: [S::Vector; MOST_LANES]) -> [S::Vector; MOST_LANES] {
+    let half = S::LANES / 2;
+    for _ in 0..S::LANES.ilog2() {
+        let before = block;
+        for i in 0..half {
+            (block[2 * i], block[2 * i + 1]) = simd.interleave(before[i], before[i + half]);
+        }
+    }
+    block
 }
 
 /// Normalises a tile in place; returns each lane's maximum and sum of exponentials.

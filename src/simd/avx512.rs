@@ -60,6 +60,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn store_partial(self, v: __m512, to: &mut [f32]) {
+        // SAFETY: the mask has no lane at or past the slice's length, and masked-off lanes are not written.
+        unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first(to.len()), v) }
+    }
+
+    #[inline(always)]
     fn widen(self, from: &[u8; 16]) -> __m512 {
         // SAFETY: the array is 16 readable bytes; the instruction needs no alignment.
         let bytes = unsafe { _mm_loadu_si128(from.as_ptr().cast()) };
@@ -123,6 +129,15 @@ impl Simd for Avx512 {
             let bits = _mm512_sub_epi32(_mm512_castps_si512(v), cut);
             let mantissa = _mm512_and_si512(bits, _mm512_set1_epi32(0x007f_ffff));
             (_mm512_castsi512_ps(_mm512_add_epi32(mantissa, cut)), _mm512_cvtepi32_ps(_mm512_srai_epi32::<23>(bits)))
+        })
+    }
+
+    #[inline(always)]
+    fn interleave(self, a: __m512, b: __m512) -> (__m512, __m512) {
+        arithmetic!({
+            let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+            (_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b))
         })
     }
 

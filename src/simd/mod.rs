@@ -52,12 +52,23 @@ pub(crate) trait Simd: Copy + Debug + Send + Sync + 'static {
     /// Writes a vector.
     fn store(self, v: Self::Vector, to: &mut Self::Array<f32>);
     /// Reads the first lanes from a slice shorter than a vector; the others are 0.
+    #[inline(always)]
     fn load_partial(self, from: &[f32]) -> Self::Vector {
         self.load(&padded::<Self, f32>(from, 0.0))
+    }
+    /// Writes the first lanes to a slice shorter than a vector.
+    #[inline(always)]
+    fn store_partial(self, v: Self::Vector, to: &mut [f32]) {
+        let mut array = Self::array(0.0);
+        self.store(v, &mut array);
+        for (to, &lane) in to.iter_mut().zip(array.as_ref()) {
+            *to = lane;
+        }
     }
     /// Reads bytes and widens each to its value as f32.
     fn widen(self, from: &Self::Array<u8>) -> Self::Vector;
     /// Widens a slice shorter than a vector; the other lanes are 0.
+    #[inline(always)]
     fn widen_partial(self, from: &[u8]) -> Self::Vector {
         self.widen(&padded::<Self, u8>(from, 0))
     }
@@ -81,6 +92,8 @@ pub(crate) trait Simd: Copy + Debug + Send + Sync + 'static {
     fn add_exponent(self, v: Self::Vector, n: Self::Vector) -> Self::Vector;
     /// `(m, e)` with `v = m * 2^e` and `m` in `[sqrt(1/2), sqrt(2))`, for positive normal `v`.
     fn split_exponent(self, v: Self::Vector) -> (Self::Vector, Self::Vector);
+    /// The lanes of `a` and `b` in turn: `[a0, b0, a1, b1, ...]`, the first half and the second.
+    fn interleave(self, a: Self::Vector, b: Self::Vector) -> (Self::Vector, Self::Vector);
     /// The sums over the lanes of four vectors. The order of the additions within a vector is fixed,
     /// whichever of the four it is.
     fn sum4(self, v: [Self::Vector; 4]) -> [f32; 4];

@@ -106,6 +106,11 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn interleave(self, a: float32x4_t, b: float32x4_t) -> (float32x4_t, float32x4_t) {
+        arithmetic!((vzip1q_f32(a, b), vzip2q_f32(a, b)))
+    }
+
+    #[inline(always)]
     fn sum4(self, [a, b, c, d]: [float32x4_t; 4]) -> [f32; 4] {
         let sums = arithmetic!(vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));
         let mut out = [0.0; 4];

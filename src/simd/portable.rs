@@ -102,6 +102,11 @@ impl Simd for Portable {
         (m, e)
     }
 
+    #[inline(always)]
+    fn interleave(self, F32x4(a): F32x4, F32x4(b): F32x4) -> (F32x4, F32x4) {
+        (F32x4([a[0], b[0], a[1], b[1]]), F32x4([a[2], b[2], a[3], b[3]]))
+    }
+
     // The black box keeps the compiler's vectoriser from laying out the accumulators of the whole loop
     // before this for the sake of these few additions.
     #[inline(always)]
