@@ -1,0 +1,310 @@
+//! What the views, the kernels, the model and the trainer must refuse: every wrong length, index, label and setting, with
+//! the right error and nothing written. Results are `kernels.rs`'s business.
+
+mod support;
+
+use softreg::{Batch, Error, Level, Matrix, Sgd, SoftmaxRegression, Targets, Trainer, Weights, kernel};
+use support::levels::levels;
+
+/// Everything that a kernel may write, for 5 rows, 7 features, 3 classes unless a test changes it.
+#[derive(Clone, Debug, PartialEq)]
+struct Outputs {
+    logits: Vec<f32>,
+    losses: Vec<f64>,
+    weights: Weights,
+    bias: Vec<f32>,
+}
+
+impl Outputs {
+    fn new() -> Self {
+        Self {
+            logits: vec![0.5; 15],
+            losses: vec![0.25; 5],
+            weights: Weights::from_row_major(&[0.125; 21], 7, 3).expect("21 is 7 x 3"),
+            bias: vec![2.0; 3],
+        }
+    }
+}
+
+/// Makes a call at every level, which must fail with an error that `is_right` accepts and leave every output as it was.
+fn refused(
+    what: &str,
+    outputs: &Outputs,
+    is_right: impl Fn(&Error) -> bool,
+    call: impl Fn(Level, &mut Outputs) -> Result<(), Error>,
+) {
+    for level in levels() {
+        let mut written = outputs.clone();
+        match call(level, &mut written) {
+            Ok(()) => panic!("{what} at {level}: accepted"),
+            Err(error) if is_right(&error) => {}
+            Err(error) => panic!("{what} at {level}: refused with {error:?}"),
+        }
+        assert_eq!(&written, outputs, "{what} at {level}: refused, but something was written");
+    }
+}
+
+/// [`Error::Shape`] with the lengths it must name.
+fn shape(found: usize, expected: usize) -> impl Fn(&Error) -> bool {
+    move |error| matches!(error, Error::Shape { found: f, expected: e, .. } if (*f, *e) == (found, expected))
+}
+
+#[test]
+fn every_wrong_output_length_is_refused_and_nothing_written() {
+    let values = [1.0; 35];
+    let x = Matrix::from_f32(&values, 7).expect("five rows");
+    let targets = || Targets::from_u8(&[0, 1, 2, 0, 1]);
+    for len in [0, 1, 14, 16, 30] {
+        let outputs = Outputs { logits: vec![0.5; len], ..Outputs::new() };
+        refused("forward: logits", &outputs, shape(len, 15), |level, o| {
+            kernel::forward(level, x, &o.weights, &o.bias, &mut o.logits)
+        });
+        refused("cross_entropy: logits", &outputs, shape(len, 15), |level, o| {
+            kernel::cross_entropy(level, targets(), 3, &mut o.logits, &mut o.losses).map(drop)
+        });
+        refused("gradient: residual", &outputs, shape(len, 15), |level, o| {
+            kernel::gradient(level, x, &o.logits, &mut o.weights, &mut o.bias)
+        });
+        refused("gradient_accumulate: residual", &outputs, shape(len, 15), |level, o| {
+            kernel::gradient_accumulate(level, x, &o.logits, &mut o.weights, &mut o.bias)
+        });
+        refused("sgd_step: residual", &outputs, shape(len, 15), |level, o| {
+            kernel::sgd_step(level, x, &o.logits, 0.1, &mut o.weights, &mut o.bias)
+        });
+    }
+    for len in [0, 2, 4, 6] {
+        let outputs = Outputs { bias: vec![2.0; len], ..Outputs::new() };
+        refused("forward: bias", &outputs, shape(len, 3), |level, o| {
+            kernel::forward(level, x, &o.weights, &o.bias, &mut o.logits)
+        });
+        refused("gradient: bias", &outputs, shape(len, 3), |level, o| {
+            kernel::gradient(level, x, &o.logits, &mut o.weights, &mut o.bias)
+        });
+        refused("gradient_accumulate: bias", &outputs, shape(len, 3), |level, o| {
+            kernel::gradient_accumulate(level, x, &o.logits, &mut o.weights, &mut o.bias)
+        });
+        refused("sgd_step: bias", &outputs, shape(len, 3), |level, o| {
+            kernel::sgd_step(level, x, &o.logits, 0.1, &mut o.weights, &mut o.bias)
+        });
+    }
+    for len in [0, 4, 6, 15] {
+        let outputs = Outputs { losses: vec![0.25; len], ..Outputs::new() };
+        refused("cross_entropy: losses", &outputs, shape(len, 5), |level, o| {
+            kernel::cross_entropy(level, targets(), 3, &mut o.logits, &mut o.losses).map(drop)
+        });
+    }
+}
+
+#[test]
+fn a_matrix_of_other_features_than_the_weights_is_refused_and_nothing_written() {
+    let (values, pixels) = ([1.0; 40], [1; 40]);
+    for features in [1, 4, 8, 10, 20] {
+        let rows = 40 / features;
+        let outputs = Outputs { logits: vec![0.5; rows * 3], ..Outputs::new() };
+        let matrices = [Matrix::from_f32(&values, features), Matrix::from_u8(&pixels, features)];
+        for x in matrices.map(|matrix| matrix.expect("whole rows")) {
+            let is_shape = |error: &Error| matches!(error, Error::Shape { .. });
+            refused("forward: features", &outputs, is_shape, |level, o| {
+                kernel::forward(level, x, &o.weights, &o.bias, &mut o.logits)
+            });
+            refused("gradient: features", &outputs, is_shape, |level, o| {
+                kernel::gradient(level, x, &o.logits, &mut o.weights, &mut o.bias)
+            });
+            refused("gradient_accumulate: features", &outputs, is_shape, |level, o| {
+                kernel::gradient_accumulate(level, x, &o.logits, &mut o.weights, &mut o.bias)
+            });
+            refused("sgd_step: features", &outputs, is_shape, |level, o| {
+                kernel::sgd_step(level, x, &o.logits, 0.1, &mut o.weights, &mut o.bias)
+            });
+        }
+    }
+}
+
+#[test]
+fn logits_that_are_not_whole_rows_or_rows_of_no_classes_are_refused_and_nothing_written() {
+    for classes in [0, 2, 4, 7, 16] {
+        let is_right = |error: &Error| match classes {
+            0 => matches!(error, Error::Size { found: 0, .. }),
+            _ => matches!(error, Error::Shape { found: 15, .. }),
+        };
+        refused("softmax", &Outputs::new(), is_right, |level, o| kernel::softmax(level, &mut o.logits, classes));
+        refused("log_softmax", &Outputs::new(), is_right, |level, o| {
+            kernel::log_softmax(level, &mut o.logits, classes)
+        });
+    }
+}
+
+#[test]
+fn targets_that_do_not_fit_are_refused_and_nothing_written() {
+    let outputs = Outputs::new();
+    let is_shape = |error: &Error| matches!(error, Error::Shape { .. });
+    let entropy = |targets: Targets<'static>, classes| {
+        move |level, o: &mut Outputs| {
+            kernel::cross_entropy(level, targets, classes, &mut o.logits, &mut o.losses).map(drop)
+        }
+    };
+    refused("4 labels", &outputs, is_shape, entropy(Targets::from_u8(&[0, 1, 2, 0]), 3));
+    refused("6 labels", &outputs, is_shape, entropy(Targets::from_u32(&[0, 1, 2, 0, 1, 2]), 3));
+    let soft = |len, classes| Targets::from_probabilities(&[0.25; 20][..len], classes).expect("whole rows");
+    refused("soft targets of 4 classes", &outputs, is_shape, entropy(soft(20, 4), 3));
+    refused("soft targets of 1 class", &outputs, is_shape, entropy(soft(5, 1), 3));
+    refused("4 rows of soft targets", &outputs, is_shape, entropy(soft(12, 3), 3));
+    let is_size = |error: &Error| matches!(error, Error::Size { found: 0, .. });
+    refused("no classes", &outputs, is_size, entropy(Targets::from_u8(&[0; 5]), 0));
+    let nothing = Outputs { logits: vec![], losses: vec![], ..Outputs::new() };
+    refused("no rows of no classes", &nothing, is_size, entropy(Targets::from_u8(&[]), 0));
+}
+
+#[test]
+fn a_label_out_of_range_is_refused_with_its_row_and_nothing_written() {
+    for row in 0..5 {
+        for label in [3u8, 255] {
+            let mut labels = [0, 1, 2, 0, 1];
+            labels[row] = label;
+            let wide_labels = labels.map(u32::from);
+            for targets in [Targets::from_u8(&labels), Targets::from_u32(&wide_labels)] {
+                let is_right = |error: &Error| {
+                    let Error::Label { row: r, label: l, classes: 3 } = error else { return false };
+                    (*r, *l) == (row, label.into())
+                };
+                refused("a label", &Outputs::new(), is_right, |level, o| {
+                    kernel::cross_entropy(level, targets, 3, &mut o.logits, &mut o.losses).map(drop)
+                });
+            }
+        }
+    }
+    let targets = Targets::from_u32(&[0, 1, 2, 0, u32::MAX]);
+    refused(
+        "u32::MAX",
+        &Outputs::new(),
+        |error| matches!(error, Error::Label { label: u32::MAX, .. }),
+        |level, o| kernel::cross_entropy(level, targets, 3, &mut o.logits, &mut o.losses).map(drop),
+    );
+}
+
+#[test]
+fn views_refuse_no_features_no_classes_and_broken_rows() {
+    let is_size = |error: &Error| matches!(error, Error::Size { found: 0, .. });
+    let is_shape = |error: &Error| matches!(error, Error::Shape { found: 10, .. });
+    let views = |features| {
+        [
+            Matrix::from_f32(&[0.0; 10], features).err(),
+            Matrix::from_u8(&[0; 10], features).err(),
+            Targets::from_probabilities(&[0.0; 10], features).err(),
+        ]
+    };
+    assert!(views(0).iter().all(|error| error.as_ref().is_some_and(is_size)), "{:?}", views(0));
+    for features in [3, 4, 11, usize::MAX] {
+        assert!(views(features).iter().all(|error| error.as_ref().is_some_and(is_shape)), "{:?}", views(features));
+    }
+    for features in [1, 2, 5, 10] {
+        assert!(views(features).iter().all(Option::is_none), "{:?}", views(features));
+    }
+}
+
+#[test]
+fn an_index_out_of_range_is_refused_with_its_position() {
+    let (values, labels) = ([0.0; 12], [0; 4]);
+    let x = Matrix::from_f32(&values, 3).expect("four rows");
+    let probabilities = Targets::from_probabilities(&values, 3).expect("four rows");
+    for index in [4, 5, usize::MAX] {
+        let rows = [3, 0, index, index];
+        let errors =
+            [x.select(&rows).err(), Targets::from_u8(&labels).select(&rows).err(), probabilities.select(&rows).err()];
+        for error in errors {
+            let Some(Error::RowIndex { position: 2, index: found, rows: 4 }) = error else { panic!("{error:?}") };
+            assert_eq!(found, index);
+        }
+    }
+    let none = Matrix::from_f32(&[], 3).expect("no rows");
+    assert!(matches!(none.select(&[0]), Err(Error::RowIndex { position: 0, index: 0, rows: 0 })));
+    assert_eq!(none.select(&[]).expect("none of none").rows(), 0);
+}
+
+/// The second selection's indices would count within the first's, or within the whole: it is refused, not guessed.
+#[test]
+fn a_selection_of_a_selection_is_refused() {
+    let x = Matrix::from_f32(&[0.0; 12], 3).and_then(|x| x.select(&[0, 1])).expect("two of four rows");
+    assert!(x.select(&[0]).is_err());
+    let targets = Targets::from_u8(&[0; 4]).select(&[0, 1]).expect("two of four rows");
+    assert!(targets.select(&[0]).is_err());
+}
+
+#[test]
+fn a_batch_of_other_numbers_of_rows_and_targets_is_refused() {
+    let x = Matrix::from_f32(&[0.0; 12], 3).expect("four rows");
+    for rows in [0, 3, 5] {
+        let batch = Batch::new(x, Targets::from_u8(&[0; 8][..rows]));
+        assert!(matches!(batch, Err(Error::Shape { .. })), "{rows} targets: {batch:?}");
+    }
+    assert!(Batch::new(x, Targets::from_u8(&[0; 4])).is_ok());
+}
+
+/// A batch's fields are public: one put together by hand need not have passed `Batch::new`.
+#[test]
+fn a_mismatched_batch_made_by_hand_is_refused_by_whoever_gets_it() {
+    let x = Matrix::from_f32(&[0.0; 12], 3).expect("four rows");
+    for rows in [0, 3, 5] {
+        let batch = Batch { x, targets: Targets::from_u8(&[0; 8][..rows]) };
+        let model = SoftmaxRegression::zeros(3, 2);
+        for result in
+            [model.evaluate(batch).map(drop), model.accuracy(batch).map(drop), model.log_loss(batch).map(drop)]
+        {
+            assert!(matches!(result, Err(Error::Shape { .. })), "{rows} targets of 4 rows: {result:?}");
+        }
+        let result = Trainer::new(model, Sgd::new(0.1)).step(batch);
+        assert!(matches!(result, Err(Error::Shape { .. })), "{rows} targets of 4 rows: {result:?}");
+    }
+}
+
+#[test]
+fn a_failed_step_leaves_the_model_as_it_was() {
+    let good = [0.5; 12];
+    let mut spoiled = [0.5; 12];
+    spoiled[7] = f32::NAN;
+    let model = SoftmaxRegression::from_row_major(&[0.1, -0.2, 0.3, 0.4, 0.5, -0.6], &[0.7, 0.8], 3, 2).expect("3 x 2");
+    let step = |values: &[f32], features, labels: &[u8], rate| {
+        let x = Matrix::from_f32(values, features).expect("whole rows");
+        let mut trainer = Trainer::new(model.clone(), Sgd::new(rate));
+        let result = trainer.step(Batch::new(x, Targets::from_u8(labels)).expect("rows agree"));
+        (result, trainer.into_model())
+    };
+    type IsRight = fn(&Error) -> bool;
+    let refused: [(&str, _, IsRight); 8] = [
+        ("NaN", step(&spoiled, 3, &[0, 1, 0, 1], 0.1), |e| matches!(e, Error::NonFiniteLoss { .. })),
+        ("a label 2", step(&good, 3, &[0, 1, 0, 2], 0.1), |e| {
+            matches!(e, Error::Label { row: 3, label: 2, classes: 2 })
+        }),
+        ("four features", step(&good, 4, &[0, 1, 0], 0.1), |e| matches!(e, Error::Shape { .. })),
+        ("no rows", step(&[], 3, &[], 0.1), |e| matches!(e, Error::Size { .. } | Error::Shape { .. })),
+        ("a rate of 0", step(&good, 3, &[0, 1, 0, 1], 0.0), |e| matches!(e, Error::Setting { .. })),
+        ("a negative rate", step(&good, 3, &[0, 1, 0, 1], -0.1), |e| matches!(e, Error::Setting { .. })),
+        ("an infinite rate", step(&good, 3, &[0, 1, 0, 1], f32::INFINITY), |e| matches!(e, Error::Setting { .. })),
+        ("a rate of NaN", step(&good, 3, &[0, 1, 0, 1], f32::NAN), |e| matches!(e, Error::Setting { .. })),
+    ];
+    for (what, (result, after), is_right) in refused {
+        assert!(result.as_ref().is_err_and(is_right), "{what}: {result:?}");
+        assert_eq!(after, model, "{what}");
+    }
+    let (loss, after) = step(&good, 3, &[0, 1, 0, 1], 0.1);
+    assert!(loss.is_ok_and(f64::is_finite) && after != model, "a good step changes the model");
+}
+
+#[test]
+fn weights_of_other_lengths_or_no_size_are_refused() {
+    for len in [0, 5, 7, 12] {
+        for found in
+            [Weights::from_row_major(&[0.0; 12][..len], 3, 2), Weights::from_class_major(&[0.0; 12][..len], 3, 2)]
+        {
+            assert!(found.is_err_and(|error| shape(len, 6)(&error)), "{len} values");
+        }
+    }
+    for (features, classes) in [(0, 2), (3, 0), (0, 0)] {
+        for found in
+            [Weights::from_row_major(&[], features, classes), Weights::from_class_major(&[], features, classes)]
+        {
+            assert!(matches!(found, Err(Error::Size { found: 0, .. })), "{features} x {classes}");
+        }
+    }
+    assert!(Weights::from_row_major(&[0.0; 4], usize::MAX, 2).is_err(), "the product overflows");
+}
