@@ -101,6 +101,8 @@ pub(crate) trait Simd: Copy + Debug + Send + Sync + 'static {
 
 /// A type that feature values are stored in, read as f32 vectors.
 pub(crate) trait Element: Copy + Into<f32> + Debug + Send + Sync + 'static {
+    /// Whether reading takes more than a load.
+    const WIDENED: bool;
     /// Reads a vector.
     fn load<S: Simd>(simd: S, from: &S::Array<Self>) -> S::Vector;
     /// Reads a slice shorter than a vector; the other lanes are 0.
@@ -108,6 +110,8 @@ pub(crate) trait Element: Copy + Into<f32> + Debug + Send + Sync + 'static {
 }
 
 impl Element for f32 {
+    const WIDENED: bool = false;
+
     #[inline(always)]
     fn load<S: Simd>(simd: S, from: &S::Array<f32>) -> S::Vector {
         simd.load(from)
@@ -120,6 +124,8 @@ impl Element for f32 {
 }
 
 impl Element for u8 {
+    const WIDENED: bool = true;
+
     #[inline(always)]
     fn load<S: Simd>(simd: S, from: &S::Array<u8>) -> S::Vector {
         simd.widen(from)
