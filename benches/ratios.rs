@@ -1,0 +1,199 @@
+//! How many times as fast as other crates, as a table: `cargo bench --bench ratios`. Ours at each level and every rival
+//! run by turns in one process, in rounds of a few milliseconds, and each one's best round counts: what else the machine
+//! does meanwhile lengthens some rounds of everyone and leaves the best alone.
+//!
+//! Everyone's logits and first step are checked against the f64 reference before anything is timed. Rivals compute on
+//! contiguous f32 rows, whatever the rows are stored as: a batch that stays the same is given to them so, a batch that
+//! is picked they bring together themselves. They choose their instructions themselves and do not run at our levels.
+//!
+//! Cargo passes `--bench`. With `--test`, or without `--bench`, everyone is checked, runs once, and no table is printed.
+
+mod support;
+
+use softreg::{Dataset, Level};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+use support::check::{Answer, Parameters};
+use support::data::{Element, Gathered, Images};
+use support::{CLASSES, learning_rate, rivals};
+
+/// One request, the tutorial's batch, and one that leaves the first-level cache far behind.
+const BATCHES: [usize; 3] = [1, 100, 1_000];
+const ROUNDS: usize = 200;
+const ROUND: Duration = Duration::from_millis(2);
+
+fn main() {
+    let flag = |name: &str| std::env::args().any(|argument| argument == name);
+    let measure = flag("--bench") && !flag("--test");
+
+    let (images, start) = (Images::all(), Parameters::start());
+    let datasets = Element::BOTH.map(|element| (element, images.dataset(element)));
+    let batches = BATCHES.map(|rows| images.first(rows));
+    let answers = batches.each_ref().map(|batch| Answer::new(batch, &start));
+    let (mut forwards, mut steps, mut picked) = (Vec::new(), Vec::new(), Vec::new());
+    for (batch, answer) in batches.iter().zip(&answers) {
+        for (element, dataset) in &datasets {
+            forwards.push(forward(batch, *element, &start, answer));
+            steps.push(step(batch, *element, &start, answer));
+            picked.push(shuffled(&images, dataset, *element, batch.rows(), &start));
+        }
+    }
+    let tables = [
+        ("forward pass, the same batch again and again", forwards),
+        ("whole step, the same batch again and again", steps),
+        ("whole step, batches picked from 60,000 shuffled rows", picked),
+    ];
+    if measure {
+        println!(
+            "microseconds on one thread, the best of {ROUNDS} rounds of at least {} ms by turns",
+            ROUND.as_millis()
+        );
+        tables.into_iter().for_each(|(title, matches)| print_table(title, matches));
+    } else {
+        tables.into_iter().flat_map(|(_, matches)| matches).for_each(|mut them| them.run_once());
+        println!("ratios: every contender gives the right logits and the right step");
+    }
+}
+
+/// Someone's way to do what a table times, once.
+struct Contender<'a> {
+    name: &'static str,
+    run: Box<dyn FnMut() + 'a>,
+}
+
+impl<'a> Contender<'a> {
+    fn new(name: &'static str, run: impl FnMut() + 'a) -> Self {
+        Self { name, run: Box::new(run) }
+    }
+}
+
+/// All who do the same on the same rows: ours, of which each becomes a line of the table, and the rivals, which become
+/// its columns.
+struct Match<'a> {
+    rows: usize,
+    element: Element,
+    ours: Vec<Contender<'a>>,
+    rivals: Vec<Contender<'a>>,
+}
+
+fn forward<'a>(batch: &'a Images, element: Element, start: &Parameters, answer: &Answer) -> Match<'a> {
+    let ours = Level::available().into_iter().map(|level| {
+        let (model, x) = (start.model(level), batch.x(element));
+        let mut logits = vec![f32::NAN; batch.rows() * CLASSES];
+        model.logits_into(x, &mut logits).expect("the shapes fit");
+        answer.check_forward(&format!("{level} {element}"), &logits);
+        Contender::new(level.name(), move || {
+            model.logits_into(x, black_box(&mut logits)).expect("the shapes fit");
+        })
+    });
+    let rivals = rivals::all(start).into_iter().map(|mut rival| {
+        answer.check_forward(rival.name(), rival.forward(&batch.values));
+        Contender::new(rival.name(), move || {
+            black_box(rival.forward(&batch.values));
+        })
+    });
+    Match { rows: batch.rows(), element, ours: ours.collect(), rivals: rivals.collect() }
+}
+
+fn step<'a>(images: &'a Images, element: Element, start: &Parameters, answer: &Answer) -> Match<'a> {
+    let (rows, batch) = (images.rows(), images.batch(element));
+    let ours = Level::available().into_iter().map(|level| {
+        let mut trainer = start.trainer(level, rows);
+        let loss = trainer.step(batch).expect("a batch of the model's shape");
+        answer.check_step(&format!("{level} {element}"), loss, &Parameters::of(trainer.model()));
+        Contender::new(level.name(), move || {
+            black_box(trainer.step(batch).expect("a batch of the model's shape"));
+        })
+    });
+    let rivals = rivals::all(start).into_iter().map(|mut rival| {
+        let loss = rival.step(&images.values, &images.labels, learning_rate(rows));
+        answer.check_step(rival.name(), loss, &rival.parameters());
+        Contender::new(rival.name(), move || {
+            black_box(rival.step(&images.values, &images.labels, learning_rate(rows)));
+        })
+    });
+    Match { rows, element, ours: ours.collect(), rivals: rivals.collect() }
+}
+
+/// The steps are those that `step` checked. A round is shorter than an epoch, so that the best one has no shuffling in
+/// it: neither ours nor the rivals'.
+fn shuffled<'a>(
+    images: &'a Images,
+    dataset: &'a Dataset,
+    element: Element,
+    rows: usize,
+    start: &Parameters,
+) -> Match<'a> {
+    let ours = Level::available().into_iter().map(|level| {
+        let (mut trainer, mut batches) = (start.trainer(level, rows), dataset.batches(rows));
+        Contender::new(level.name(), move || {
+            black_box(trainer.step(batches.next_batch()).expect("a batch of the model's shape"));
+        })
+    });
+    let rivals = rivals::all(start).into_iter().map(|mut rival| {
+        let mut batches = Gathered::new(images, element, rows);
+        Contender::new(rival.name(), move || {
+            let (x, labels) = batches.next_batch();
+            black_box(rival.step(x, labels, learning_rate(rows)));
+        })
+    });
+    Match { rows, element, ours: ours.collect(), rivals: rivals.collect() }
+}
+
+impl Match<'_> {
+    /// Everyone's best round, in microseconds a run: ours, then the rivals.
+    fn measure(&mut self) -> (Vec<f64>, Vec<f64>) {
+        let mut everyone: Vec<_> = self.ours.iter_mut().chain(&mut self.rivals).collect();
+        let runs: Vec<u32> = everyone.iter_mut().map(|contender| contender.runs_in_a_round()).collect();
+        let mut best = vec![f64::INFINITY; everyone.len()];
+        for _ in 0..ROUNDS {
+            for ((contender, &runs), best) in everyone.iter_mut().zip(&runs).zip(&mut best) {
+                *best = best.min(contender.round(runs).as_secs_f64() * 1e6 / f64::from(runs));
+            }
+        }
+        let rivals = best.split_off(self.ours.len());
+        (best, rivals)
+    }
+
+    fn run_once(&mut self) {
+        self.ours.iter_mut().chain(&mut self.rivals).for_each(|contender| (contender.run)());
+    }
+}
+
+impl Contender<'_> {
+    fn round(&mut self, runs: u32) -> Duration {
+        let begin = Instant::now();
+        for _ in 0..runs {
+            (self.run)();
+        }
+        begin.elapsed()
+    }
+
+    /// How many runs fill a round. From the best of a few, so that a disturbed one does not leave the rounds short.
+    fn runs_in_a_round(&mut self) -> u32 {
+        let mut runs = 1;
+        while (0..3).map(|_| self.round(runs)).min() < Some(ROUND) {
+            runs *= 2;
+        }
+        runs
+    }
+}
+
+/// One line for each of ours, printed as it is measured: our time, and each rival's with its multiple of ours.
+fn print_table(title: &str, matches: Vec<Match<'_>>) {
+    print!("\n{title}\n batch  data  level        ours");
+    for rival in matches.iter().take(1).flat_map(|them| &them.rivals) {
+        print!("  {:>15}  ratio", rival.name);
+    }
+    println!();
+    for mut them in matches {
+        let (ours, rivals) = them.measure();
+        for (contender, ours) in them.ours.iter().zip(ours) {
+            print!("{:>6}  {:<4}  {:<8}{ours:>9.2}", them.rows, them.element, contender.name);
+            for rival in &rivals {
+                print!("  {rival:>15.2}  {:>5.2}", rival / ours);
+            }
+            println!();
+        }
+    }
+}
