@@ -184,6 +184,16 @@ impl<'a, T> Rows<'a, T> {
         &self.values[start..start + self.features]
     }
 
+    /// The row at this position if the range has one and the hardware will not foresee it: rows in memory
+    /// order it prefetches itself.
+    #[inline(always)]
+    pub(crate) fn unforeseen(&self, position: usize) -> Option<&'a [T]> {
+        match self.pick {
+            Pick::Rows(_) if position < self.len() => Some(self.row(position)),
+            _ => None,
+        }
+    }
+
     /// The rows before and from `position`.
     pub(crate) const fn split_at(self, position: usize) -> (Self, Self) {
         let middle = self.start + position;

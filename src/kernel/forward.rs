@@ -28,6 +28,14 @@ use core::ops::Range;
 /// second-level cache holds between two walks.
 const ROW_BLOCK: usize = 64;
 
+/// Picked rows are asked for this many rows before they are read: some 0.6 us, several times a memory's
+/// latency. A shuffled step of 100 on MNIST takes 39 us instead of 51 over u8 and 56 instead of 74 over f32
+/// (avx512, Zen 4). 8 and 16 are as good for u8 and worse for f32.
+const AHEAD: usize = 4;
+
+/// Bytes between two requests: a cache line, or half of one, where asking twice costs little.
+const CACHE_LINE: usize = 64;
+
 /// One run of the kernel. The fields' shapes are checked by who makes one.
 pub(crate) struct Forward<'a, T> {
     pub(crate) x: Rows<'a, T>,
@@ -118,6 +126,16 @@ impl<T: Element> Forward<'_, T> {
         }
     }
 
+    /// Asks for a row that the hardware will not foresee.
+    #[inline(always)]
+    fn prefetch<S: Simd>(&self, simd: S, row: usize) {
+        if let Some(soon) = self.x.unforeseen(row) {
+            for line in soon.chunks(CACHE_LINE / size_of::<T>()) {
+                simd.prefetch(&line[0]);
+            }
+        }
+    }
+
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const G: usize>(&mut self, simd: S, row: usize, first: usize) {
         let (features, classes) = (self.weights.features(), self.weights.classes());
@@ -130,6 +148,13 @@ impl<T: Element> Forward<'_, T> {
             let (head, tail) = self.x.row(row + r).as_chunks();
             panels[r] = &head[..full];
             tails[r] = tail;
+        }
+
+        // The first group of classes asks for all.
+        if first == 0 {
+            for r in 0..R {
+                self.prefetch(simd, row + r + AHEAD);
+            }
         }
 
         let mut acc = [[simd.splat(0.0); G]; R];

@@ -64,6 +64,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch<T>(self, soon: &T) {
+        // SAFETY: the address is that of a value; to prefetch reads nothing and cannot fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(core::ptr::from_ref(soon).cast()) }
+    }
+
+    #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
         arithmetic!(_mm256_add_ps(a, b))
     }

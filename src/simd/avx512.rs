@@ -80,6 +80,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch<T>(self, soon: &T) {
+        // SAFETY: the address is that of a value; to prefetch reads nothing and cannot fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(core::ptr::from_ref(soon).cast()) }
+    }
+
+    #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
         arithmetic!(_mm512_add_ps(a, b))
     }

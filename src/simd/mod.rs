@@ -73,6 +73,11 @@ pub(crate) trait Simd: Copy + Debug + Send + Sync + 'static {
         self.widen(&padded::<Self, u8>(from, 0))
     }
 
+    /// Asks for the cache line of a value that will be read soon, into the second-level cache: the first has
+    /// no room to spare. Does nothing where stable Rust has no such instruction.
+    #[inline(always)]
+    fn prefetch<T>(self, _soon: &T) {}
+
     /// `a + b`
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a - b`
