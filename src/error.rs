@@ -19,7 +19,7 @@ pub enum Error {
         /// The length expected, in elements.
         expected: usize,
     },
-    /// A matrix or model would have no features or no classes, or more elements than memory can address.
+    /// A count is outside its range: no features, no classes, no rows in a batch, more rows than there are.
     Size {
         /// What was asked for.
         what: &'static str,

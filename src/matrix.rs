@@ -139,7 +139,7 @@ impl<'a> Matrix<'a> {
         self.scale
     }
 
-    /// This view's rows over values of a known type: the matrix's own values, or others of its shape.
+    /// This view's rows over its values, whose type the caller has seen.
     pub(crate) const fn rows_of<T>(&self, values: &'a [T]) -> Rows<'a, T> {
         Rows { values, features: self.features, pick: self.pick, start: 0, end: self.pick.len() }
     }

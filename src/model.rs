@@ -196,8 +196,11 @@ impl SoftmaxRegression {
             order.clear();
             order.extend(0..self.classes() as u32);
             // NaN comes last, as in `predict`; -0.0 and 0.0 tie. The sort is stable: ties keep the lowest first.
-            let key = |class: u32| if row[class as usize].is_nan() { f32::NEG_INFINITY } else { row[class as usize] };
-            order.sort_by(|&a, &b| key(b).partial_cmp(&key(a)).unwrap_or(Ordering::Equal));
+            order.sort_by(|&a, &b| {
+                let (a, b) = (row[a as usize], row[b as usize]);
+                let nan_last = a.is_nan().cmp(&b.is_nan());
+                nan_last.then(b.partial_cmp(&a).unwrap_or(Ordering::Equal))
+            });
             top.extend_from_slice(&order[..k]);
         }
         Ok(top)

@@ -13,7 +13,8 @@ pub(crate) trait Divide: Kernel<Output = ()> + Send + Sized {
     fn split_at(self, middle: usize) -> (Self, Self);
 }
 
-/// Runs a kernel on up to `threads` threads of the caller's rayon pool, the calling one among them.
+/// Runs a kernel on up to `threads` threads of the caller's rayon pool; a calling thread of no pool waits
+/// for the global one.
 /// Work too small to gain from it stays on the calling thread.
 pub(crate) fn run<K: Divide>(level: Level, threads: usize, kernel: K) {
     divide(level, threads.min(kernel.work() / LEAST_WORK), kernel);

@@ -308,3 +308,15 @@ fn weights_of_other_lengths_or_no_size_are_refused() {
     }
     assert!(Weights::from_row_major(&[0.0; 4], usize::MAX, 2).is_err(), "the product overflows");
 }
+
+#[test]
+fn top_k_starts_with_what_predict_says_whatever_the_logits() {
+    let values = [f32::NAN, f32::NEG_INFINITY, -0.0, 0.0, 1.0];
+    for bias in values.map(|a| values.map(|b| values.map(|c| [a, b, c]))).into_iter().flatten().flatten() {
+        let model = SoftmaxRegression::from_row_major(&[0.0; 3], &bias, 1, 3).expect("one feature, three classes");
+        let x = Matrix::from_f32(&[0.0], 1).expect("one row");
+        let top = model.top_k(x, 3).expect("three of three");
+        assert_eq!(top[..1], model.predict(x).expect("the model's shape"), "{bias:?}");
+        assert_eq!(top.iter().sum::<u32>(), 3, "{bias:?}: each class once");
+    }
+}

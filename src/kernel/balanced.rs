@@ -2,12 +2,14 @@
 
 use core::ops::Range;
 
-/// Cuts `0..len` into the fewest ranges of at most `most`, as equal as they can be: 17 classes are 8 and
-/// 9, not 12 and 5, so that no tile is much smaller than the registers allow.
+/// Cuts `0..len` into the fewest ranges of at most `most`, as equal as they can be: 17 classes are 9 and
+/// 8, not 12 and 5, so that no tile is much smaller than the registers allow.
 #[inline(always)]
 pub(super) fn balanced(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     let count = len.div_ceil(most);
-    (0..count).map(move |piece| piece * len / count..(piece + 1) * len / count)
+    let (size, longer) = (len / count.max(1), len % count.max(1));
+    let start = move |piece: usize| piece * size + piece.min(longer);
+    (0..count).map(move |piece| start(piece)..start(piece + 1))
 }
 
 #[cfg(test)]
@@ -27,5 +29,6 @@ mod tests {
             }
         }
         assert_eq!(balanced(0, 6).count(), 0);
+        assert_eq!(balanced(usize::MAX, 1 << 40).last().map(|piece| piece.end), Some(usize::MAX));
     }
 }

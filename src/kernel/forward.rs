@@ -65,7 +65,7 @@ impl<T: Element> Divide for Forward<'_, T> {
     }
 
     fn work(&self) -> usize {
-        self.logits.len() * self.x.features()
+        self.logits.len().saturating_mul(self.x.features())
     }
 
     fn split_at(self, row: usize) -> (Self, Self) {
@@ -77,8 +77,8 @@ impl<T: Element> Divide for Forward<'_, T> {
 
 impl<T: Element> Forward<'_, T> {
     /// Chooses the tile for a group of classes. With 32 registers up to 24 hold accumulators, with 16 up
-    /// to 12; at least 8 are needed to hide the latency of a multiply-add (4 cycles, two a cycle). Among
-    /// the tiles that fit, those with the fewest loads a multiply-add. Pixels are widened anew for each group
+    /// to 12; some 8 are needed to hide the latency of a multiply-add (4 cycles, two a cycle). Among the
+    /// tiles that fit, those with the fewest loads a multiply-add. Pixels are widened anew for each group
     /// of classes, which costs more than loads: with 16 registers, ten classes of u8 at AVX2 run at 0.79 of
     /// the peak as 1 x 10, and at 0.52 as 2 x 5 twice.
     #[inline(always)]
@@ -88,7 +88,7 @@ impl<T: Element> Forward<'_, T> {
             (true, 1) => self.tiles::<S, 8, 1>(simd, rows, first),
             (true, 2) => self.tiles::<S, 8, 2>(simd, rows, first),
             (true, 3) => self.tiles::<S, 6, 3>(simd, rows, first),
-            (true, 4) => self.tiles::<S, 5, 4>(simd, rows, first),
+            (true, 4) => self.tiles::<S, 6, 4>(simd, rows, first),
             (true, 5) => self.tiles::<S, 4, 5>(simd, rows, first),
             (true, 6) => self.tiles::<S, 4, 6>(simd, rows, first),
             (true, 7) => self.tiles::<S, 3, 7>(simd, rows, first),
@@ -153,7 +153,7 @@ impl<T: Element> Forward<'_, T> {
         // The first group of classes asks for all.
         if first == 0 {
             for r in 0..R {
-                self.prefetch(simd, row + r + AHEAD);
+                self.prefetch(simd, row + r + AHEAD.max(R));
             }
         }
 

@@ -2,7 +2,8 @@
 //! nothing is checked again but the lengths of slices. Each takes the [`Level`] to run at.
 //!
 //! They run on the calling thread and need neither the model nor the trainer. They allocate nothing, but
-//! for gradients of 512 rows and 2048 classes or more, which matrixmultiply does faster.
+//! for gradients and steps of 512 rows and 2048 classes or more, which matrixmultiply does faster, with
+//! instructions of its own choice.
 //!
 //! ```
 //! use softreg::{Level, Matrix, Targets, Weights, kernel};
@@ -76,7 +77,8 @@ pub(crate) fn forward_threads(
 
 /// Replaces each row of `logits [n, classes]` by its probabilities, `exp(z) / sum of exp(z)`.
 ///
-/// A row with a NaN or a +inf, or all of -inf, becomes NaN; a -inf among finite logits gives 0.
+/// A row with a NaN or a +inf, or all of -inf, becomes NaN; a -inf among finite logits gives 0. A
+/// probability that would be subnormal is 0.
 ///
 /// # Errors
 /// [`Error::Size`] where `classes` is 0, [`Error::Shape`] where the length is not a whole number of rows.
@@ -108,7 +110,7 @@ fn normalise(level: Level, logits: &mut [f32], classes: usize, form: Form) -> Re
 ///
 /// For a row of target probabilities `t` the loss is `-sum of t[c] * ln p[c]` and the gradient
 /// `p * sum(t) - t`; a class whose target is 0 adds nothing, even where its logit is -inf.
-/// The losses and gradients of finite logits are finite. A row with a NaN or a +inf, or all of -inf,
+/// The losses and gradients of finite logits are finite, for targets whose rows sum to less than `f32::MAX`. A row with a NaN or a +inf, or all of -inf,
 /// gives NaN; a label whose logit is -inf gives an infinite loss.
 ///
 /// # Errors

@@ -111,7 +111,7 @@ impl Divide for CrossEntropy<'_> {
     }
 
     fn work(&self) -> usize {
-        self.logits.len() * 16 // an exponential, its share of the loss, and the way into a tile and back
+        self.logits.len().saturating_mul(16) // an exponential, its share of the loss, and the way into a tile and back
     }
 
     fn split_at(self, row: usize) -> (Self, Self) {

@@ -70,7 +70,7 @@ impl<T: Element> Kernel for Update<'_, T> {
         }
         let most = if S::REGISTERS >= 32 { 12 } else { 6 };
         let before = self.first_panel * PANEL;
-        let features = (self.x.features() - before).min(self.lines.len() / self.classes * PANEL);
+        let features = self.features();
         let vectors = features / S::LANES;
         let strip = if self.classes <= most { vectors } else { STRIP * PANEL / S::LANES };
 
@@ -105,7 +105,7 @@ impl<T: Element> Divide for Update<'_, T> {
     }
 
     fn work(&self) -> usize {
-        self.lines.len() * PANEL * self.x.len()
+        self.lines.len().saturating_mul(PANEL).saturating_mul(self.x.len())
     }
 
     fn split_at(self, panel: usize) -> (Self, Self) {
@@ -116,8 +116,14 @@ impl<T: Element> Divide for Update<'_, T> {
 }
 
 impl<T: Element> Update<'_, T> {
-    /// Chooses the tile for a group of classes, by the same rule as the forward kernel's: accumulators in
-    /// three quarters of the registers, at least 8 of them, with the fewest loads a multiply-add.
+    /// The number of features that `lines` holds.
+    #[inline(always)]
+    pub(super) fn features(&self) -> usize {
+        (self.x.features() - self.first_panel * PANEL).min(self.lines.len() / self.classes * PANEL)
+    }
+
+    /// Chooses the tile for a group of classes: at least 8 accumulators, in at most three quarters of the
+    /// registers. V is a power of two, so that a tile covers whole panels or divides one.
     #[inline(always)]
     fn group<S: Simd, const PARTIAL: bool>(
         &mut self,

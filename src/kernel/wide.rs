@@ -17,6 +17,9 @@
 //! but loses up to half at fewer rows. The choice would have to depend on the rows, and a row's logits
 //! would then depend on the batch it came in.
 //!
+//! matrixmultiply chooses its instructions itself: here the level decides nothing, and one level's results
+//! may differ by rounding between CPUs.
+//!
 //! This is the only kernel that allocates: the gathered rows, the sums, and matrixmultiply's own blocks.
 
 use super::balanced::balanced;
@@ -29,7 +32,8 @@ use crate::weights::PANEL;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Rows, and classes, of one product: the gathered rows and the sums are 3 MB each at 784 features.
+/// Rows, and classes, of one product: the gathered rows and the sums are 3 MB each at 784 features, and grow
+/// with them.
 const BLOCK: usize = 1024;
 
 /// The update, done by matrixmultiply.
@@ -60,9 +64,9 @@ impl<T: Element> Kernel for Wide<'_, T> {
     type Output = ();
 
     fn run<S: Simd>(self, _simd: S) {
+        let features = self.0.features();
         let Update { x, d, classes, alpha, keep, lines, first_panel } = self.0;
         let before = first_panel * PANEL;
-        let features = (x.features() - before).min(lines.len() / classes * PANEL);
         let stride = features.next_multiple_of(PANEL);
         let mut sums = vec![0.0; classes.min(BLOCK) * stride];
         let mut dense = Vec::new();
@@ -81,7 +85,8 @@ impl<T: Element> Kernel for Wide<'_, T> {
                 );
                 for (p, panel) in lines.chunks_exact_mut(classes).enumerate() {
                     for (line, sums) in panel[columns.clone()].iter_mut().zip(sums.chunks_exact(stride)) {
-                        for (a, &sum) in line.0.iter_mut().zip(&sums[p * PANEL..]) {
+                        // What fills the last panel up stays zero.
+                        for (a, &sum) in line.0.iter_mut().zip(&sums[p * PANEL..features]) {
                             *a = if keep { *a + alpha * sum } else { alpha * sum };
                         }
                     }

@@ -36,13 +36,13 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn load(self, from: &[f32; 8]) -> __m256 {
-        // SAFETY: the array is 8 readable floats; the instruction needs no alignment.
+        // SAFETY: the array is 8 readable floats; the token has the instruction, which needs no alignment.
         unsafe { _mm256_loadu_ps(from.as_ptr()) }
     }
 
     #[inline(always)]
     fn store(self, v: __m256, to: &mut [f32; 8]) {
-        // SAFETY: the array is 8 writable floats; the instruction needs no alignment.
+        // SAFETY: the array is 8 writable floats; the token has the instruction, which needs no alignment.
         unsafe { _mm256_storeu_ps(to.as_mut_ptr(), v) }
     }
 
@@ -52,13 +52,14 @@ impl Simd for Avx2 {
             let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
             _mm256_cmpgt_epi32(_mm256_set1_epi32(from.len().min(8) as i32), lane)
         });
-        // SAFETY: the mask has no lane at or past the slice's length, and masked-off lanes are not read.
+        // SAFETY: the mask has no lane at or past the slice's length, and masked-off lanes are not read;
+        // the token has the instruction.
         unsafe { _mm256_maskload_ps(from.as_ptr(), mask) }
     }
 
     #[inline(always)]
     fn widen(self, from: &[u8; 8]) -> __m256 {
-        // SAFETY: the array is 8 readable bytes; the instruction needs no alignment.
+        // SAFETY: the array is 8 readable bytes; the token has the instruction, which needs no alignment.
         let bytes = unsafe { _mm_loadl_epi64(from.as_ptr().cast()) };
         arithmetic!(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)))
     }
@@ -137,7 +138,7 @@ impl Simd for Avx2 {
             _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps::<1>(halves))
         });
         let mut out = [0.0; 4];
-        // SAFETY: the array is 4 writable floats; the instruction needs no alignment.
+        // SAFETY: the array is 4 writable floats; the token has the instruction, which needs no alignment.
         unsafe { _mm_storeu_ps(out.as_mut_ptr(), sums) };
         out
     }

@@ -43,38 +43,41 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn load(self, from: &[f32; 16]) -> __m512 {
-        // SAFETY: the array is 16 readable floats; the instruction needs no alignment.
+        // SAFETY: the array is 16 readable floats; the token has the instruction, which needs no alignment.
         unsafe { _mm512_loadu_ps(from.as_ptr()) }
     }
 
     #[inline(always)]
     fn store(self, v: __m512, to: &mut [f32; 16]) {
-        // SAFETY: the array is 16 writable floats; the instruction needs no alignment.
+        // SAFETY: the array is 16 writable floats; the token has the instruction, which needs no alignment.
         unsafe { _mm512_storeu_ps(to.as_mut_ptr(), v) }
     }
 
     #[inline(always)]
     fn load_partial(self, from: &[f32]) -> __m512 {
-        // SAFETY: the mask has no lane at or past the slice's length, and masked-off lanes are not read.
+        // SAFETY: the mask has no lane at or past the slice's length, and masked-off lanes are not read;
+        // the token has the instruction.
         unsafe { _mm512_maskz_loadu_ps(first(from.len()), from.as_ptr()) }
     }
 
     #[inline(always)]
     fn store_partial(self, v: __m512, to: &mut [f32]) {
-        // SAFETY: the mask has no lane at or past the slice's length, and masked-off lanes are not written.
+        // SAFETY: the mask has no lane at or past the slice's length, and masked-off lanes are not written;
+        // the token has the instruction.
         unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first(to.len()), v) }
     }
 
     #[inline(always)]
     fn widen(self, from: &[u8; 16]) -> __m512 {
-        // SAFETY: the array is 16 readable bytes; the instruction needs no alignment.
+        // SAFETY: the array is 16 readable bytes; the token has the instruction, which needs no alignment.
         let bytes = unsafe { _mm_loadu_si128(from.as_ptr().cast()) };
         arithmetic!(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)))
     }
 
     #[inline(always)]
     fn widen_partial(self, from: &[u8]) -> __m512 {
-        // SAFETY: the mask has no lane at or past the slice's length, and masked-off lanes are not read.
+        // SAFETY: the mask has no lane at or past the slice's length, and masked-off lanes are not read;
+        // the token has the instruction.
         let bytes = unsafe { _mm_maskz_loadu_epi8(first(from.len()), from.as_ptr().cast()) };
         arithmetic!(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)))
     }
@@ -161,7 +164,7 @@ impl Simd for Avx512 {
             _mm512_castps512_ps128(_mm512_permutexvar_ps(lanes, sums))
         });
         let mut out = [0.0; 4];
-        // SAFETY: the array is 4 writable floats; the instruction needs no alignment.
+        // SAFETY: the array is 4 writable floats; the token has the instruction, which needs no alignment.
         unsafe { _mm_storeu_ps(out.as_mut_ptr(), sums) };
         out
     }

@@ -36,13 +36,13 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn load(self, from: &[f32; 4]) -> float32x4_t {
-        // SAFETY: the array is 4 readable floats; the instruction needs no alignment.
+        // SAFETY: the array is 4 readable floats; the token has the instruction, which needs no alignment.
         unsafe { vld1q_f32(from.as_ptr()) }
     }
 
     #[inline(always)]
     fn store(self, v: float32x4_t, to: &mut [f32; 4]) {
-        // SAFETY: the array is 4 writable floats; the instruction needs no alignment.
+        // SAFETY: the array is 4 writable floats; the token has the instruction, which needs no alignment.
         unsafe { vst1q_f32(to.as_mut_ptr(), v) }
     }
 
@@ -114,7 +114,7 @@ impl Simd for Neon {
     fn sum4(self, [a, b, c, d]: [float32x4_t; 4]) -> [f32; 4] {
         let sums = arithmetic!(vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));
         let mut out = [0.0; 4];
-        // SAFETY: the array is 4 writable floats; the instruction needs no alignment.
+        // SAFETY: the array is 4 writable floats; the token has the instruction, which needs no alignment.
         unsafe { vst1q_f32(out.as_mut_ptr(), sums) };
         out
     }
