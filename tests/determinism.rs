@@ -97,18 +97,18 @@ fn ragged_shapes_train_to_the_same_bits_at_any_thread_count() {
         (40, 1, 2, 7),
         (700, 1030, 26, 257),
         (260, 300, 130, 130),
-        (700, 33, 2100, 650),
+        (520, 17, 2050, 512), // through matrixmultiply
     ] {
         let shape = Shape { rows, features, classes };
-        check(&values(shape, rows as u64), batch, 5);
-        check(&pixels(shape, rows as u64), batch, 5);
+        check(&values(shape, rows as u64), batch, 3);
+        check(&pixels(shape, rows as u64), batch, 3);
     }
 }
 
-/// Large enough that every part of the work is split.
+/// Large enough that every part of the work is split, the softmax included.
 #[test]
-fn a_batch_of_10000_trains_to_the_same_bits_at_any_thread_count() {
-    check(&pixels(Shape { rows: 10_000, features: 784, classes: 10 }, 3), 10_000, 2);
+fn a_batch_of_20000_trains_to_the_same_bits_at_any_thread_count() {
+    check(&pixels(Shape { rows: 20_000, features: 40, classes: 10 }, 3), 20_000, 2);
 }
 
 #[test]
