@@ -24,6 +24,7 @@
 //! - [`Matrix`], [`Targets`], [`Weights`]: views and layouts; [`Level`]: the instruction sets; [`Error`].
 
 #![cfg_attr(not(feature = "std"), no_std)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 
@@ -32,6 +33,7 @@ mod error;
 #[cfg(feature = "mnist")]
 pub mod idx;
 pub mod kernel;
+#[allow(unsafe_code, reason = "enters functions with more instructions enabled, once they were detected")]
 mod level;
 mod matrix;
 pub mod metrics;
@@ -40,6 +42,7 @@ pub mod mnist;
 mod model;
 mod optimizer;
 mod parallel;
+#[allow(unsafe_code, reason = "vector instructions, their loads and stores")]
 mod simd;
 mod train;
 mod weights;

@@ -1,6 +1,8 @@
 //! The command line `softreg`: parses the arguments, runs one command, turns its end into an exit code.
 //! What the commands do is in [`commands`]; what they compute is in the library.
 
+#![forbid(unsafe_code)]
+
 mod commands;
 mod data_source;
 mod digit;

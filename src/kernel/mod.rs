@@ -33,6 +33,7 @@ mod forward;
 
 mod softmax;
 mod update;
+#[allow(unsafe_code, reason = "the one call of matrixmultiply, whose interface is pointers")]
 mod wide;
 
 use crate::error::{Error, Result};

@@ -1,27 +1,11 @@
 //! The operations in AVX-512 (F, BW and VL): vectors of 16, masks for what is shorter.
 
-use super::{SQRT_HALF_BITS, Simd, arrays};
+use super::{SQRT_HALF_BITS, Simd, arithmetic, arrays, token};
 use core::arch::x86_64::*;
 
-/// The token of AVX-512F, BW and VL.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Avx512(());
-
-impl Avx512 {
-    /// # Safety
-    /// The CPU must have every feature that `level.rs` lists for this token.
-    #[inline(always)]
-    pub(crate) const unsafe fn assume() -> Self {
-        Self(())
-    }
-}
-
-/// Arithmetic on values: no memory is touched, so having the instructions is all that is needed.
-macro_rules! arithmetic {
-    ($operation:expr) => {
-        // SAFETY: a value of the token exists only where the CPU has the instructions (`assume`).
-        unsafe { $operation }
-    };
+token! {
+    /// The token of AVX-512F, BW and VL.
+    Avx512
 }
 
 /// A mask of the first `lanes` lanes, at most 16.

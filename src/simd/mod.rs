@@ -155,6 +155,38 @@ pub(crate) fn padded<S: Simd, T: Copy>(from: &[T], fill: T) -> S::Array<T> {
     array
 }
 
+/// A token that only detection makes.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! token {
+    ($(#[$doc:meta])* $token:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub(crate) struct $token(());
+
+        impl $token {
+            /// # Safety
+            /// The CPU must have every feature that `level.rs` lists for this token.
+            #[inline(always)]
+            pub(crate) const unsafe fn assume() -> Self {
+                Self(())
+            }
+        }
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use token;
+
+/// Arithmetic on values: no memory is touched, so having the instructions is all that is needed.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! arithmetic {
+    ($operation:expr) => {
+        // SAFETY: a value of the token exists only where the CPU has the instructions (`assume`).
+        unsafe { $operation }
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use arithmetic;
+
 /// The associated items that are the same text for every set: arrays are `[T; LANES]`.
 macro_rules! arrays {
     ($lanes:literal) => {

@@ -1,27 +1,11 @@
 //! The operations in NEON (aarch64's Advanced SIMD): vectors of 4.
 
-use super::{SQRT_HALF_BITS, Simd, arrays};
+use super::{SQRT_HALF_BITS, Simd, arithmetic, arrays, token};
 use core::arch::aarch64::*;
 
-/// The token of NEON.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Neon(());
-
-impl Neon {
-    /// # Safety
-    /// The CPU must have every feature that `level.rs` lists for this token.
-    #[inline(always)]
-    pub(crate) const unsafe fn assume() -> Self {
-        Self(())
-    }
-}
-
-/// Arithmetic on values: no memory is touched, so having the instructions is all that is needed.
-macro_rules! arithmetic {
-    ($operation:expr) => {
-        // SAFETY: a value of the token exists only where the CPU has the instructions (`assume`).
-        unsafe { $operation }
-    };
+token! {
+    /// The token of NEON.
+    Neon
 }
 
 impl Simd for Neon {
