@@ -40,7 +40,8 @@ pub(crate) fn all(start: &Parameters) -> Vec<Box<dyn Rival>> {
 }
 
 /// A crate's matrix product.
-trait Product {
+pub(crate) trait Product {
+    /// The crate.
     const NAME: &'static str;
 
     /// `c [m, n] += alpha * a [m, k] * b [k, n]`
@@ -48,7 +49,7 @@ trait Product {
 }
 
 /// A dense matrix or its transpose.
-struct View<T> {
+pub(crate) struct View<T> {
     values: T,
     rows: usize,
     columns: usize,
@@ -58,13 +59,13 @@ struct View<T> {
 
 impl<T: AsRef<[f32]>> View<T> {
     /// Whole rows of `columns` values.
-    fn row_major(values: T, columns: usize) -> Self {
+    pub(crate) fn row_major(values: T, columns: usize) -> Self {
         let (rows, rest) = (values.as_ref().len() / columns, values.as_ref().len() % columns);
         assert!(rest == 0, "whole rows");
         Self { values, rows, columns, row_stride: columns as isize, column_stride: 1 }
     }
 
-    fn transposed(self) -> Self {
+    pub(crate) fn transposed(self) -> Self {
         let Self { values, rows, columns, row_stride, column_stride } = self;
         Self { values, rows: columns, columns: rows, row_stride: column_stride, column_stride: row_stride }
     }
@@ -74,7 +75,7 @@ fn expect_sizes(a: &View<&[f32]>, b: &View<&[f32]>, c: &View<&mut [f32]>) {
     assert!(a.columns == b.rows && a.rows == c.rows && b.columns == c.columns, "sizes that make a product");
 }
 
-struct MatrixMultiply;
+pub(crate) struct MatrixMultiply;
 
 impl Product for MatrixMultiply {
     const NAME: &'static str = "matrixmultiply";
@@ -94,7 +95,7 @@ impl Product for MatrixMultiply {
     }
 }
 
-struct Gemm;
+pub(crate) struct Gemm;
 
 impl Product for Gemm {
     const NAME: &'static str = "gemm";

@@ -1,0 +1,195 @@
+//! The two products at other shapes than MNIST's, beside the same products by matrixmultiply and gemm in the same run:
+//! `cargo bench --bench shapes`. A line a shape: our time at the best level, and how many times as long each rival takes.
+//! Below 1 the rival is faster.
+//!
+//! Everyone runs by turns, and each one's best round counts. Rivals compute on the same contiguous f32 rows, with the
+//! weights and logits laid out as `rivals.rs` found best. Everyone's results are compared before anything is timed.
+//!
+//! `cargo bench --bench shapes -- 784x10` takes only the shapes whose features and classes these are.
+
+mod support;
+
+use softreg::{Level, Matrix, Weights, kernel};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+use support::random::Random;
+use support::rivals::{Gemm, MatrixMultiply, Product, View};
+
+const FEATURES: [usize; 7] = [16, 64, 100, 784, 785, 2048, 4096];
+const CLASSES: [usize; 9] = [2, 3, 5, 10, 16, 17, 26, 100, 1000];
+const ROWS: [usize; 4] = [1, 32, 100, 1000];
+
+const ROUND: Duration = Duration::from_micros(200);
+/// As many rounds as fit into this, and at least [`FEWEST`].
+const TIME: Duration = Duration::from_millis(15);
+const FEWEST: usize = 5;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let flag = |name: &str| arguments.iter().any(|argument| argument == name);
+    let measure = flag("--bench") && !flag("--test");
+    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+
+    let level = Level::best();
+    if measure {
+        println!("microseconds at level {level} on one thread, and how many times as long each rival takes");
+        println!(
+            "features classes  rows |   forward  matrixmultiply  gemm |    update  matrixmultiply  gemm | GFLOP/s"
+        );
+    }
+    let mut worst = f64::INFINITY;
+    for features in FEATURES {
+        for classes in CLASSES {
+            if !wanted.is_empty() && !wanted.iter().any(|shape| **shape == format!("{features}x{classes}")) {
+                continue;
+            }
+            for rows in ROWS {
+                let mut job = Job::new(level, features, classes, rows);
+                job.check();
+                if !measure {
+                    continue;
+                }
+                let forward = job.forward();
+                let update = job.update();
+                let flop = 2.0 * (features * classes * rows) as f64;
+                let ratios = |times: [f64; 3]| [times[1] / times[0], times[2] / times[0]];
+                let ([fm, fg], [um, ug]) = (ratios(forward), ratios(update));
+                let below = [fm, fg, um, ug].into_iter().fold(f64::INFINITY, f64::min);
+                worst = worst.min(below);
+                println!(
+                    "{features:>8}{classes:>8}{rows:>6} |{:>10.2}{fm:>16.2}{fg:>6.2} |{:>10.2}{um:>16.2}{ug:>6.2} | {:.0} {:.0}{}",
+                    forward[0],
+                    update[0],
+                    flop / forward[0] / 1e3,
+                    flop / update[0] / 1e3,
+                    if below < 1.0 { "  <" } else { "" },
+                );
+            }
+        }
+    }
+    if measure {
+        println!("the least ratio: {worst:.2}");
+    } else {
+        println!("shapes: everyone's products agree");
+    }
+}
+
+/// One shape, and everyone's operands of it.
+struct Job {
+    level: Level,
+    features: usize,
+    classes: usize,
+    /// `[rows, features]`
+    x: Vec<f32>,
+    /// `[classes, features]`, as the rivals hold them.
+    w: Vec<f32>,
+    weights: Weights,
+    bias: Vec<f32>,
+    /// `[rows, classes]`
+    residual: Vec<f32>,
+    logits: Vec<f32>,
+}
+
+/// Small enough that no number of updates drives the weights out of range.
+const LEARNING_RATE: f32 = 1e-9;
+
+impl Job {
+    fn new(level: Level, features: usize, classes: usize, rows: usize) -> Self {
+        let mut random = Random::new(1);
+        let w = random.numbers(classes * features, 0.1);
+        Self {
+            level,
+            features,
+            classes,
+
+            x: random.numbers(rows * features, 1.0),
+            weights: Weights::from_class_major(&w, features, classes).expect("the shape of the weights"),
+            w,
+            bias: random.numbers(classes, 1.0),
+            residual: random.numbers(rows * classes, 1.0),
+            logits: vec![0.0; rows * classes],
+        }
+    }
+
+    fn our_forward(&mut self) {
+        let x = Matrix::from_f32(&self.x, self.features).expect("whole rows");
+        kernel::forward(self.level, x, &self.weights, &self.bias, black_box(&mut self.logits)).expect("the shapes fit");
+    }
+
+    fn our_update(&mut self) {
+        let x = Matrix::from_f32(&self.x, self.features).expect("whole rows");
+        let (weights, bias) = (&mut self.weights, &mut self.bias);
+        kernel::sgd_step(self.level, x, &self.residual, LEARNING_RATE, black_box(weights), bias)
+            .expect("the shapes fit");
+    }
+
+    fn rival_forward<P: Product>(&mut self) {
+        for row in self.logits.chunks_exact_mut(self.classes) {
+            row.copy_from_slice(&self.bias);
+        }
+        let (x, w) = (View::row_major(&self.x[..], self.features), View::row_major(&self.w[..], self.features));
+        P::add(1.0, x, w.transposed(), View::row_major(&mut self.logits, self.classes));
+        black_box(&mut self.logits);
+    }
+
+    fn rival_update<P: Product>(&mut self) {
+        let residual = View::row_major(&self.residual[..], self.classes);
+        let x = View::row_major(&self.x[..], self.features);
+        P::add(-LEARNING_RATE, residual.transposed(), x, View::row_major(&mut self.w, self.features));
+        for row in self.residual.chunks_exact(self.classes) {
+            self.bias.iter_mut().zip(row).for_each(|(bias, residual)| *bias -= LEARNING_RATE * residual);
+        }
+        black_box(&mut self.w);
+    }
+
+    /// Everyone's logits, which are sums of `features` terms below 0.1: so near each other, or something is wrong.
+    fn check(&mut self) {
+        let mut all: Vec<Vec<f32>> = Vec::new();
+        for run in [Self::our_forward, Self::rival_forward::<MatrixMultiply>, Self::rival_forward::<Gemm>] {
+            self.logits.fill(f32::NAN);
+            run(self);
+            all.push(self.logits.clone());
+        }
+        let budget = self.features as f32 * 0.1 * 1e-5 + 1e-5;
+        for rival in &all[1..] {
+            assert!(all[0].iter().zip(rival).all(|(ours, theirs)| (ours - theirs).abs() <= budget));
+        }
+        self.our_update();
+    }
+
+    fn forward(&mut self) -> [f64; 3] {
+        self.by_turns([Self::our_forward, Self::rival_forward::<MatrixMultiply>, Self::rival_forward::<Gemm>])
+    }
+
+    fn update(&mut self) -> [f64; 3] {
+        self.by_turns([Self::our_update, Self::rival_update::<MatrixMultiply>, Self::rival_update::<Gemm>])
+    }
+
+    /// Everyone's best round, in microseconds a run.
+    fn by_turns(&mut self, contenders: [fn(&mut Self); 3]) -> [f64; 3] {
+        let runs = contenders.map(|run| {
+            let mut runs = 1;
+            while self.round(run, runs).min(self.round(run, runs)) < ROUND {
+                runs *= 2;
+            }
+            runs
+        });
+        let mut best = [f64::INFINITY; 3];
+        let (begin, mut rounds) = (Instant::now(), 0);
+        while rounds < FEWEST || begin.elapsed() < TIME {
+            rounds += 1;
+            for ((best, &runs), run) in best.iter_mut().zip(&runs).zip(contenders) {
+                *best = best.min(self.round(run, runs).as_secs_f64() * 1e6 / f64::from(runs));
+            }
+        }
+        best
+    }
+
+    fn round(&mut self, run: fn(&mut Self), runs: u32) -> Duration {
+        let begin = Instant::now();
+        for _ in 0..runs {
+            run(self);
+        }
+        begin.elapsed()
+    }
+}
