@@ -42,10 +42,13 @@ pub mod mnist;
 mod model;
 mod optimizer;
 mod parallel;
+#[cfg(feature = "std")]
+pub mod roofline;
 #[allow(unsafe_code, reason = "vector instructions, their loads and stores")]
 mod simd;
 mod train;
 mod weights;
+mod zeros;
 
 pub use data::{Batches, Dataset};
 pub use error::{Error, Result};

@@ -2,6 +2,7 @@
 //! picked by index. Shapes are checked here, once. Nothing is copied and nothing is computed.
 
 use crate::error::{Error, Result};
+use crate::zeros::ZerosView;
 
 /// A dense matrix `[rows, features]` in row-major order, borrowed; of f32, or of u8 pixels that the
 /// kernels widen in registers.
@@ -21,6 +22,8 @@ pub struct Matrix<'a> {
     scale: f32,
     features: usize,
     pick: Pick<'a>,
+    /// Which blocks of the values are zero, where that is known.
+    zeros: Option<ZerosView<'a>>,
 }
 
 /// The element types that a matrix may have.
@@ -95,7 +98,12 @@ impl<'a> Matrix<'a> {
             Values::F32(values) => (values.len(), 1.0),
             Values::U8(values) => (values.len(), 1.0 / 255.0),
         };
-        Self { values, scale, features, pick: Pick::Whole { rows: len / features } }
+        Self { values, scale, features, pick: Pick::Whole { rows: len / features }, zeros: None }
+    }
+
+    /// The same values with what is known of their zeros.
+    pub(crate) const fn with_zeros(self, zeros: Option<ZerosView<'a>>) -> Self {
+        Self { zeros, ..self }
     }
 
     /// As [`select`](Self::select) on a whole matrix, by a caller that made sure of the indices.
@@ -141,7 +149,8 @@ impl<'a> Matrix<'a> {
 
     /// This view's rows over its values, whose type the caller has seen.
     pub(crate) const fn rows_of<T>(&self, values: &'a [T]) -> Rows<'a, T> {
-        Rows { values, features: self.features, pick: self.pick, start: 0, end: self.pick.len() }
+        let Self { features, pick, zeros, .. } = *self;
+        Rows { values, features, pick, zeros, start: 0, end: pick.len() }
     }
 }
 
@@ -162,6 +171,7 @@ pub(crate) struct Rows<'a, T> {
     values: &'a [T],
     features: usize,
     pick: Pick<'a>,
+    zeros: Option<ZerosView<'a>>,
     start: usize,
     end: usize,
 }
@@ -182,6 +192,22 @@ impl<'a, T> Rows<'a, T> {
     pub(crate) fn row(&self, position: usize) -> &'a [T] {
         let start = self.pick.get(self.start + position) * self.features;
         &self.values[start..start + self.features]
+    }
+
+    /// Whether it is known which blocks of the rows are zero.
+    #[inline(always)]
+    pub(crate) const fn has_zeros(&self) -> bool {
+        self.zeros.is_some()
+    }
+
+    /// A bit for each block of 8 features of the row's whole panels, set where the block is not all zero; none where
+    /// that is not known.
+    #[inline(always)]
+    pub(crate) fn blocks(&self, position: usize) -> &'a [u64] {
+        match self.zeros {
+            Some(zeros) => zeros.row(self.pick.get(self.start + position)),
+            None => &[],
+        }
     }
 
     /// The row at this position if the range has one and the hardware will not foresee it: rows in memory

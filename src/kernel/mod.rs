@@ -30,7 +30,7 @@
 mod balanced;
 mod exp;
 mod forward;
-
+mod skip;
 mod softmax;
 mod update;
 #[allow(unsafe_code, reason = "the one call of matrixmultiply, whose interface is pointers")]

@@ -22,11 +22,13 @@
 #![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
 
 use super::balanced::balanced;
+use super::skip::skips_in_residual;
 use crate::level::Kernel;
 use crate::matrix::Rows;
 use crate::parallel::Divide;
 use crate::simd::{Element, Simd};
 use crate::weights::{Line, PANEL};
+use crate::zeros::{BLOCK, WORD, transpose};
 use core::ops::Range;
 
 /// Rows that are walked once for each tile. 64 rows of 784 f32 are 200 KB, which the second-level cache
@@ -54,10 +56,14 @@ pub(crate) struct Update<'a, T> {
 }
 
 /// A block of rows, each looked up once for all tiles.
+#[derive(Clone, Copy)]
 struct Block<'a, T> {
     rows: &'a [&'a [T]],
     d: &'a [f32],
     keep: bool,
+    /// For each of some blocks of features, a bit for each row in which it is not all zero; where they are not known,
+    /// all rows are read.
+    not_zero: Option<&'a [u64; WORD]>,
 }
 
 impl<T: Element> Kernel for Update<'_, T> {
@@ -68,11 +74,9 @@ impl<T: Element> Kernel for Update<'_, T> {
         if self.x.len() == 0 && !self.keep {
             self.lines.fill(Line([0.0; PANEL]));
         }
-        let most = if S::REGISTERS >= 32 { 12 } else { 6 };
-        let before = self.first_panel * PANEL;
         let features = self.features();
-        let vectors = features / S::LANES;
-        let strip = if self.classes <= most { vectors } else { STRIP * PANEL / S::LANES };
+        let before = self.first_panel * PANEL;
+        let skip = skips_in_residual(simd, &self.x, self.d, self.classes);
 
         let mut looked_up: [&[T]; ROW_BLOCK] = [&[]; ROW_BLOCK];
         for rows in balanced(self.x.len(), ROW_BLOCK) {
@@ -83,15 +87,19 @@ impl<T: Element> Kernel for Update<'_, T> {
                 rows: &looked_up[..rows.len()],
                 d: &self.d[rows.start * self.classes..rows.end * self.classes],
                 keep: self.keep || rows.start > 0,
+                not_zero: None,
             };
-            for vectors in balanced(vectors, strip.max(1)) {
-                for classes in balanced(self.classes, most) {
-                    self.group::<S, false>(simd, &block, vectors.clone(), classes);
-                }
+            if skip {
+                self.skipping_block(simd, &block, rows);
+            } else {
+                self.block(simd, &block);
             }
-            if !features.is_multiple_of(S::LANES) {
-                for classes in balanced(self.classes, most) {
-                    self.group::<S, true>(simd, &block, vectors..vectors + 1, classes);
+            // What is left over of whole panels and of whole vectors.
+            let vectors = features / PANEL * (PANEL / S::LANES)..features / S::LANES;
+            for classes in balanced(self.classes, Self::most_classes::<S>()) {
+                self.group::<S, false>(simd, &block, vectors.clone(), classes.clone());
+                if !features.is_multiple_of(S::LANES) {
+                    self.group::<S, true>(simd, &block, vectors.end..vectors.end + 1, classes);
                 }
             }
         }
@@ -120,6 +128,72 @@ impl<T: Element> Update<'_, T> {
     #[inline(always)]
     pub(super) fn features(&self) -> usize {
         (self.x.features() - self.first_panel * PANEL).min(self.lines.len() / self.classes * PANEL)
+    }
+
+    /// The most classes of a tile, where it covers 2 vectors of features or more.
+    #[inline(always)]
+    const fn most_classes<S: Simd>() -> usize {
+        if S::REGISTERS >= 32 { 12 } else { 6 }
+    }
+
+    /// All whole panels of a block of rows.
+    #[inline(always)]
+    fn block<S: Simd>(&mut self, simd: S, block: &Block<'_, T>) {
+        let panels = self.features() / PANEL;
+        let strip = if self.classes <= Self::most_classes::<S>() { panels } else { STRIP };
+        for panels in balanced(panels, strip.max(1)) {
+            let vectors = panels.start * (PANEL / S::LANES)..panels.end * (PANEL / S::LANES);
+            for classes in balanced(self.classes, Self::most_classes::<S>()) {
+                self.group::<S, false>(simd, block, vectors.clone(), classes);
+            }
+        }
+    }
+
+    /// All whole panels of a block of rows, each block of features only in the rows where it is not all zero.
+    #[inline(always)]
+    fn skipping_block<S: Simd>(&mut self, simd: S, block: &Block<'_, T>, rows: Range<usize>) {
+        let panels = self.first_panel..self.first_panel + self.features() / PANEL;
+        let blocks = panels.start * (PANEL / BLOCK)..panels.end * (PANEL / BLOCK);
+        let vectors_before = self.first_panel * (PANEL / S::LANES);
+        for word in blocks.start / WORD..blocks.end.div_ceil(WORD) {
+            let mut bits = [0; WORD];
+            for (bits, row) in bits.iter_mut().zip(rows.clone()) {
+                *bits = self.x.blocks(row)[word];
+            }
+            transpose(&mut bits);
+            let block = Block { not_zero: Some(&bits), ..*block };
+            let blocks = blocks.start.max(word * WORD)..blocks.end.min((word + 1) * WORD);
+            let vectors =
+                blocks.start * BLOCK / S::LANES - vectors_before..blocks.end * BLOCK / S::LANES - vectors_before;
+            for classes in balanced(self.classes, if S::REGISTERS >= 32 || S::LANES >= BLOCK { 12 } else { 6 }) {
+                self.skipping_group::<S>(simd, &block, vectors.clone(), classes);
+            }
+        }
+    }
+
+    /// Chooses the tile where blocks of zeros are skipped: one block of features, or one vector where that is longer.
+    /// With 12 classes or with two vectors to a block, there are enough accumulators.
+    #[inline(always)]
+    fn skipping_group<S: Simd>(&mut self, simd: S, block: &Block<'_, T>, vectors: Range<usize>, classes: Range<usize>) {
+        let first = classes.start;
+        match (S::LANES < BLOCK, classes.len()) {
+            (true, ..=4) => self.tiles::<S, 2, 4, false>(simd, block, vectors, first),
+            (true, 5) => self.tiles::<S, 2, 5, false>(simd, block, vectors, first),
+            (true, 6) => self.tiles::<S, 2, 6, false>(simd, block, vectors, first),
+            (true, 7) => self.tiles::<S, 2, 7, false>(simd, block, vectors, first),
+            (true, 8) => self.tiles::<S, 2, 8, false>(simd, block, vectors, first),
+            (true, 9) => self.tiles::<S, 2, 9, false>(simd, block, vectors, first),
+            (true, 10) => self.tiles::<S, 2, 10, false>(simd, block, vectors, first),
+            (true, 11) => self.tiles::<S, 2, 11, false>(simd, block, vectors, first),
+            (true, _) => self.tiles::<S, 2, 12, false>(simd, block, vectors, first),
+            (false, ..=6) => self.tiles::<S, 1, 6, false>(simd, block, vectors, first),
+            (false, 7) => self.tiles::<S, 1, 7, false>(simd, block, vectors, first),
+            (false, 8) => self.tiles::<S, 1, 8, false>(simd, block, vectors, first),
+            (false, 9) => self.tiles::<S, 1, 9, false>(simd, block, vectors, first),
+            (false, 10) => self.tiles::<S, 1, 10, false>(simd, block, vectors, first),
+            (false, 11) => self.tiles::<S, 1, 11, false>(simd, block, vectors, first),
+            (false, _) => self.tiles::<S, 1, 12, false>(simd, block, vectors, first),
+        }
     }
 
     /// Chooses the tile for a group of classes: at least 8 accumulators, in at most three quarters of the
@@ -186,22 +260,20 @@ impl<T: Element> Update<'_, T> {
     ) {
         let start = vector * S::LANES;
         let mut acc = [[simd.splat(0.0); G]; V];
-        for (row, d) in block.rows.iter().zip(block.d.chunks_exact(self.classes)) {
-            let mut x = [simd.splat(0.0); V];
-            if PARTIAL {
-                x[0] = T::load_partial(simd, &row[start..]);
-            } else {
-                let row = S::arrays(&row[start..start + V * S::LANES]).0;
-                for v in 0..V {
-                    x[v] = T::load(simd, &row[v]);
-                }
+        if let Some(not_zero) = block.not_zero {
+            let mut rows = 0;
+            for feature in (start..start + V * S::LANES).step_by(BLOCK) {
+                rows |= not_zero[(self.first_panel * PANEL + feature) / BLOCK % WORD];
             }
-            let d = &d[first..first + G];
-            for g in 0..G {
-                let d = simd.splat(d[g]);
-                for v in 0..V {
-                    acc[v][g] = simd.mul_add(x[v], d, acc[v][g]);
-                }
+            while rows != 0 {
+                let row = rows.trailing_zeros() as usize;
+                let d = &block.d[row * self.classes + first..];
+                add_row::<S, T, V, G, PARTIAL>(simd, &block.rows[row][start..], d, &mut acc);
+                rows &= rows - 1;
+            }
+        } else {
+            for (row, d) in block.rows.iter().zip(block.d.chunks_exact(self.classes)) {
+                add_row::<S, T, V, G, PARTIAL>(simd, &row[start..], &d[first..], &mut acc);
             }
         }
 
@@ -223,6 +295,32 @@ impl<T: Element> Update<'_, T> {
                     simd.store(sum, a);
                 }
             }
+        }
+    }
+}
+
+/// Adds the products of a row's features with its residual to a tile's sums.
+#[inline(always)]
+fn add_row<S: Simd, T: Element, const V: usize, const G: usize, const PARTIAL: bool>(
+    simd: S,
+    row: &[T],
+    d: &[f32],
+    acc: &mut [[S::Vector; G]; V],
+) {
+    let mut x = [simd.splat(0.0); V];
+    if PARTIAL {
+        x[0] = T::load_partial(simd, row);
+    } else {
+        let row = S::arrays(&row[..V * S::LANES]).0;
+        for v in 0..V {
+            x[v] = T::load(simd, &row[v]);
+        }
+    }
+    let d = &d[..G];
+    for g in 0..G {
+        let d = simd.splat(d[g]);
+        for v in 0..V {
+            acc[v][g] = simd.mul_add(x[v], d, acc[v][g]);
         }
     }
 }

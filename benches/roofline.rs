@@ -1,0 +1,63 @@
+//! Every kernel and whole steps beside what the machine gives, at every level, on one thread and on all:
+//! `cargo bench --bench roofline`. What is measured, and how, is the library's `roofline`; `softreg bench` prints the
+//! same. For other crates' times see `ratios.rs` and `shapes.rs`.
+//!
+//! `cargo bench --bench roofline -- avx2` measures at the levels that are named.
+//!
+//! Cargo passes `--bench`. With `--test`, or without `--bench`, everything runs once and no table is printed.
+
+mod support;
+
+use softreg::Level;
+use softreg::roofline::{self, Limit, Roofline, Time};
+use std::num::NonZero;
+use support::data::{Element, Images};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let flag = |name: &str| arguments.iter().any(|argument| argument == name);
+    let time = if flag("--bench") && !flag("--test") { Time::Best } else { Time::Once };
+    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+
+    let all = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let data = Images::all().dataset(Element::U8);
+    for level in Level::available() {
+        if !wanted.is_empty() && !wanted.iter().any(|name| *name == level.name()) {
+            continue;
+        }
+        for threads in [1, all] {
+            let roofline = roofline::measure(level, threads, &data, time).expect("MNIST has rows enough");
+            if time == Time::Best {
+                print(&roofline);
+            }
+        }
+    }
+    if time == Time::Once {
+        println!("roofline: every kernel ran at every level");
+    }
+}
+
+fn print(roofline: &Roofline) {
+    let Roofline { level, threads, peak_gflops, .. } = roofline;
+    print!("\n{level}, threads: {threads}; multiply-adds {peak_gflops:.0} GFLOP/s; reads");
+    for part in roofline.read {
+        print!("  {} {:.0} GB/s", part.name, part.gbps);
+    }
+    println!("\n{:<24}{:>6}{:>12}{:>10}{:>9}{:>8}  bound by", "", "rows", "us", "GFLOP/s", "of peak", "GB/s");
+    for result in &roofline.results {
+        let limit = match result.limit {
+            Limit::Flop => "multiply-adds",
+            Limit::Bytes => "bytes",
+        };
+        println!(
+            "{:<24}{:>6}{:>12.2}{:>10.1}{:>9.2}{:>8.1}  {limit}, at {:.2} of it",
+            result.name,
+            result.rows,
+            result.microseconds,
+            result.gflops,
+            result.fraction_of_peak,
+            result.gbps,
+            result.fraction_of_limit
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! The kernels' times beside what the machine gives, measured in one run: the multiply-adds of a level's registers,
+//! the bytes read from each part of the memory, and how near every kernel comes to the one of the two that binds it.
+//! `softreg bench` and `cargo bench --bench roofline` print it. Comparisons with other crates are in `benches/`.
+//!
+//! ```no_run
+//! use softreg::roofline::{self, Time};
+//! use softreg::{Level, mnist};
+//!
+//! # fn main() -> softreg::Result<()> {
+//! let data = mnist::read_dir("MNIST_data")?;
+//! let roofline = roofline::measure(Level::best(), 1, &data.train, Time::Best)?;
+//! for result in &roofline.results {
+//!     println!("{}, {} rows: {:.2} of the peak", result.name, result.rows, result.fraction_of_peak);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod limits;
+mod rounds;
+mod suite;
+
+use crate::data::Dataset;
+use crate::error::Result;
+use crate::level::Level;
+use alloc::vec::Vec;
+
+/// What one level reaches on a number of threads, and what it could reach.
+#[derive(Clone, Debug)]
+pub struct Roofline {
+    /// The level.
+    pub level: Level,
+    /// The threads that the work was shared out among.
+    pub threads: usize,
+    /// Multiply-adds between registers on all the threads, each counted as two FLOP, in 10^9 a second.
+    pub peak_gflops: f64,
+    /// What the threads read together, from the fastest part of the memory to the slowest.
+    pub read: [Bandwidth; 4],
+    /// Every kernel, alone and in whole steps.
+    pub results: Vec<Measurement>,
+}
+
+/// How fast a part of the memory is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Bandwidth {
+    /// `"l1"`, `"l2"`, `"l3"` or `"memory"`, by the size of what was read; what that meets is the machine's business.
+    pub name: &'static str,
+    /// The bytes that each thread reads again and again.
+    pub bytes: usize,
+    /// 10^9 bytes a second.
+    pub gbps: f64,
+}
+
+/// One kernel's time, and what it makes of the machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Measurement {
+    /// What was measured.
+    pub name: &'static str,
+    /// The rows of a batch.
+    pub rows: usize,
+    /// The time of one batch, the best of many.
+    pub microseconds: f64,
+    /// 10^9 floating-point operations a second. Blocks of zeros that were skipped count as if they had been computed.
+    pub gflops: f64,
+    /// `gflops` over [`Roofline::peak_gflops`].
+    pub fraction_of_peak: f64,
+    /// 10^9 bytes a second of what has to be read at least: each row and each weight once.
+    pub gbps: f64,
+    /// Which of the machine's limits binds a kernel that does this many operations on this many bytes.
+    pub limit: Limit,
+    /// The time that the limit allows over the time that was taken.
+    pub fraction_of_limit: f64,
+}
+
+/// What can bind a kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limit {
+    /// The multiply-adds.
+    Flop,
+    /// The bytes, from the part of the memory that the rows and weights fit into.
+    Bytes,
+}
+
+/// How carefully times are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Time {
+    /// Everything takes turns in many rounds of milliseconds, and each one's best counts: what else the machine does
+    /// lengthens some rounds and leaves the best alone. Some ten seconds.
+    Best,
+    /// Everything runs once: enough to see that it runs.
+    Once,
+}
+
+/// Measures the limits and every kernel on the data's rows. Takes 256 MiB of memory a thread.
+///
+/// Threads are the caller's rayon pool's, as everywhere in this crate.
+///
+/// # Errors
+/// [`Error::Size`](crate::Error::Size) where the data has fewer than 1000 rows or `threads` is 0.
+pub fn measure(level: Level, threads: usize, data: &Dataset, time: Time) -> Result<Roofline> {
+    suite::measure(level, threads, data, time)
+}
