@@ -89,7 +89,7 @@ impl Dataset {
     /// The same rows with an index of those blocks of 16 features that are all zero, for the kernels to skip: the
     /// results are the same to the last bit. It takes one pass over the rows and a bit for each block.
     ///
-    /// Where fewer than [`LEAST_ZEROS`] of the blocks are zero it would not pay, and there is none.
+    /// Where fewer than a tenth of the blocks are zero it would not pay, and there is none.
     #[must_use]
     pub fn skip_zeros(self) -> Self {
         let (zeros, rows) = match &*self.storage {
