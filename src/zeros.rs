@@ -120,9 +120,9 @@ mod tests {
         let mut words = core::array::from_fn(|row| (row as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let before = words;
         transpose(&mut words);
-        for row in 0..WORD {
-            for block in 0..WORD {
-                assert_eq!(words[block] >> row & 1, before[row] >> block & 1);
+        for (block, word) in words.iter().enumerate() {
+            for (row, before) in before.iter().enumerate() {
+                assert_eq!(word >> row & 1, before >> block & 1);
             }
         }
     }
