@@ -86,7 +86,7 @@ impl Dataset {
         Matrix::whole(values, self.features).with_zeros(zeros)
     }
 
-    /// The same rows with an index of those blocks of 16 features that are all zero, for the kernels to skip: the
+    /// The same rows with an index of those blocks of 8 features that are all zero, for the kernels to skip: the
     /// results are the same to the last bit. It takes one pass over the rows and a bit for each block.
     ///
     /// Where fewer than a tenth of the blocks are zero it would not pay, and there is none.

@@ -59,7 +59,7 @@ fn check(level: Level, shape: Shape, seed: u64, poison: Option<f32>) -> Result<(
     let weights = Weights::from_row_major(&w, features, classes).expect("the shape of the weights");
     let bias = random.numbers(classes, 1.0);
     let picked = random.indices(rows, rows);
-    for dense in datasets(shape, seed) {
+    for (element, dense) in ["u8", "f32"].into_iter().zip(datasets(shape, seed)) {
         let skipping = dense.clone().skip_zeros();
         let whole = [dense.x(), skipping.x()];
         let picked = whole.map(|x| x.select(&picked).expect("indices of rows"));
@@ -68,7 +68,7 @@ fn check(level: Level, shape: Shape, seed: u64, poison: Option<f32>) -> Result<(
             let found = results(level, skipping, &weights, &bias, &residual);
             for ((name, expected), found) in ["logits", "gradient", "step"].iter().zip(expected).zip(found) {
                 if expected != found {
-                    return Err(format!("{name} of {what} rows differ: {dense:?}"));
+                    return Err(format!("{name} of {what} {element} rows differ"));
                 }
             }
         }
