@@ -209,9 +209,8 @@ impl<T: Element> Forward<'_, T> {
                 }
             }
         } else {
-            for p in 0..full {
-                let w = &lines[p * classes + first..];
-                multiply_panel::<S, T, R, G>(simd, &panels, p, 0..PANEL / S::LANES, w, &mut acc);
+            for (p, w) in lines.chunks_exact(classes).take(full).enumerate() {
+                multiply_panel::<S, T, R, G>(simd, &panels, p, 0..PANEL / S::LANES, &w[first..], &mut acc);
             }
         }
         let rest = features % PANEL;
@@ -232,21 +231,22 @@ impl<T: Element> Forward<'_, T> {
             }
         }
 
-        let zero = simd.splat(0.0);
+        let scale = simd.splat(self.scale);
         for r in 0..R {
             let logits = &mut self.logits[(row + r) * classes + first..][..G];
             let bias = &self.bias[first..][..G];
-            for quad in 0..G.div_ceil(4) {
-                let mut four = [zero; 4];
-                for i in 0..4 {
-                    if quad * 4 + i < G {
-                        four[i] = acc[r][quad * 4 + i];
-                    }
+            for chunk in 0..G.div_ceil(S::LANES) {
+                let lanes = chunk * S::LANES..G.min((chunk + 1) * S::LANES);
+                let mut sums = S::array(simd.splat(0.0));
+                for g in lanes.clone() {
+                    sums[g % S::LANES] = acc[r][g];
                 }
-                let sums = simd.sum4(four);
-                for i in 0..4 {
-                    if quad * 4 + i < G {
-                        logits[quad * 4 + i] = self.scale * sums[i] + bias[quad * 4 + i];
+                let sums = simd.sum_lanes(sums);
+                match (S::arrays(&bias[lanes.clone()]).0.first(), S::arrays_mut(&mut logits[lanes.clone()]).0.first_mut()) {
+                    (Some(bias), Some(logits)) => simd.store(simd.mul_add(scale, sums, simd.load(bias)), logits),
+                    _ => {
+                        let bias = simd.load_partial(&bias[lanes.clone()]);
+                        simd.store_partial(simd.mul_add(scale, sums, bias), &mut logits[lanes]);
                     }
                 }
             }

@@ -60,5 +60,11 @@ fn add_products_with_zero<S: Simd>(simd: S, values: &[f32], sums: &mut [S::Vecto
 
 #[inline(always)]
 fn all_zero<S: Simd>(simd: S, sums: [S::Vector; SUMS]) -> bool {
-    simd.sum4(sums) == [0.0; SUMS]
+    let mut sum = sums[0];
+    for &other in &sums[1..] {
+        sum = simd.add(sum, other);
+    }
+    let mut lanes = S::array(0.0);
+    simd.store(sum, &mut lanes);
+    lanes.as_ref().iter().all(|&lane| lane == 0.0)
 }

@@ -280,8 +280,9 @@ fn row_sums<S: Simd>(simd: S, row: &[f32]) -> (f32, S::Vector) {
     for array in arrays {
         sum = simd.add(sum, exp(simd, simd.sub(simd.load(array), m)));
     }
-    let zero = simd.splat(0.0);
-    (max, simd.splat(simd.sum4([sum, zero, zero, zero])[0]))
+    let mut sums = S::array(simd.splat(0.0));
+    sums[0] = sum;
+    (max, simd.splat(lane_0(simd, simd.sum_lanes(sums))))
 }
 
 /// Normalises a long row in place.

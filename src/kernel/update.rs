@@ -26,7 +26,7 @@ use super::skip::skips_in_residual;
 use crate::level::Kernel;
 use crate::matrix::Rows;
 use crate::parallel::Divide;
-use crate::simd::{Element, Simd};
+use crate::simd::{Column, Columns, Element, Simd};
 use crate::weights::{Line, PANEL};
 use crate::zeros::{BLOCK, WORD, transpose};
 use core::ops::Range;
@@ -35,7 +35,7 @@ use core::ops::Range;
 /// holds between two walks, and lie in some 50 pages, which the first-level TLB holds (64 to 96 entries).
 /// With 128 rows AVX2 loses a tenth to the TLB; with 32 the tiles are loaded and stored twice as often,
 /// and AVX-512 loses a twentieth.
-const ROW_BLOCK: usize = 64;
+const ROW_BLOCK: usize = 128;
 
 /// Panels of a strip where the classes need several groups: 64 rows of 2 panels are 8 KB.
 const STRIP: usize = 2;
@@ -58,7 +58,7 @@ pub(crate) struct Update<'a, T> {
 /// A block of rows, each looked up once for all tiles.
 #[derive(Clone, Copy)]
 struct Block<'a, T> {
-    rows: &'a [&'a [T]],
+    x: Columns<'a, T>,
     d: &'a [f32],
     keep: bool,
     /// For each of some blocks of features, a bit for each row in which it is not all zero; where they are not known,
@@ -84,7 +84,7 @@ impl<T: Element> Kernel for Update<'_, T> {
                 *to = &self.x.row(row)[before..];
             }
             let block = Block {
-                rows: &looked_up[..rows.len()],
+                x: Columns::new(&looked_up[..rows.len()]),
                 d: &self.d[rows.start * self.classes..rows.end * self.classes],
                 keep: self.keep || rows.start > 0,
                 not_zero: None,
@@ -260,20 +260,29 @@ impl<T: Element> Update<'_, T> {
     ) {
         let start = vector * S::LANES;
         let mut acc = [[simd.splat(0.0); G]; V];
-        if let Some(not_zero) = block.not_zero {
+        if PARTIAL {
+            for (row, d) in (0..block.x.rows()).zip(block.d.chunks_exact(self.classes)) {
+                let x = T::load_partial(simd, block.x.rest(row, start));
+                let mut xs = [simd.splat(0.0); V];
+                xs[0] = x;
+                add_products(simd, xs, &d[first..], &mut acc);
+            }
+        } else if let Some(not_zero) = block.not_zero {
             let mut rows = 0;
             for feature in (start..start + V * S::LANES).step_by(BLOCK) {
                 rows |= not_zero[(self.first_panel * PANEL + feature) / BLOCK % WORD];
             }
+            let column = block.x.column(simd, start);
             while rows != 0 {
                 let row = rows.trailing_zeros() as usize;
                 let d = &block.d[row * self.classes + first..];
-                add_row::<S, T, V, G, PARTIAL>(simd, &block.rows[row][start..], d, &mut acc);
+                add_products(simd, vectors(simd, column, row), d, &mut acc);
                 rows &= rows - 1;
             }
         } else {
-            for (row, d) in block.rows.iter().zip(block.d.chunks_exact(self.classes)) {
-                add_row::<S, T, V, G, PARTIAL>(simd, &row[start..], &d[first..], &mut acc);
+            let column = block.x.column(simd, start);
+            for (row, d) in (0..block.x.rows()).zip(block.d.chunks_exact(self.classes)) {
+                add_products(simd, vectors(simd, column, row), &d[first..], &mut acc);
             }
         }
 
@@ -299,23 +308,25 @@ impl<T: Element> Update<'_, T> {
     }
 }
 
+/// A row's vectors of a column.
+#[inline(always)]
+fn vectors<S: Simd, T: Element, const V: usize>(simd: S, column: Column<'_, S, T, V>, row: usize) -> [S::Vector; V] {
+    let arrays = column.row(row);
+    let mut x = [simd.splat(0.0); V];
+    for v in 0..V {
+        x[v] = T::load(simd, &arrays[v]);
+    }
+    x
+}
+
 /// Adds the products of a row's features with its residual to a tile's sums.
 #[inline(always)]
-fn add_row<S: Simd, T: Element, const V: usize, const G: usize, const PARTIAL: bool>(
+fn add_products<S: Simd, const V: usize, const G: usize>(
     simd: S,
-    row: &[T],
+    x: [S::Vector; V],
     d: &[f32],
     acc: &mut [[S::Vector; G]; V],
 ) {
-    let mut x = [simd.splat(0.0); V];
-    if PARTIAL {
-        x[0] = T::load_partial(simd, row);
-    } else {
-        let row = S::arrays(&row[..V * S::LANES]).0;
-        for v in 0..V {
-            x[v] = T::load(simd, &row[v]);
-        }
-    }
     let d = &d[..G];
     for g in 0..G {
         let d = simd.splat(d[g]);
@@ -324,6 +335,9 @@ fn add_row<S: Simd, T: Element, const V: usize, const G: usize, const PARTIAL: b
         }
     }
 }
+
+/// Independent sums of a column, so that an addition need not wait for the one before.
+const BIAS_SUMS: usize = 4;
 
 /// The same for the bias, which is the weight of a feature that is always 1:
 /// `bias [classes] = keep * bias + alpha *` the sums of the columns of `d [n, classes]`.
@@ -342,17 +356,19 @@ impl Kernel for UpdateBias<'_> {
         let classes = self.bias.len();
         for (chunk, bias) in self.bias.chunks_mut(S::LANES).enumerate() {
             let first = chunk * S::LANES;
-            let mut acc = simd.splat(0.0);
-            for d in self.d.chunks_exact(classes) {
-                let d = &d[first..first + bias.len()];
-                let d = match S::arrays(d).0.first() {
-                    Some(d) => simd.load(d),
-                    None => simd.load_partial(d),
-                };
-                acc = simd.add(acc, d);
+            let mut acc = [simd.splat(0.0); BIAS_SUMS];
+            for rows in self.d.chunks(BIAS_SUMS * classes) {
+                for (acc, d) in acc.iter_mut().zip(rows.chunks_exact(classes)) {
+                    let d = &d[first..first + bias.len()];
+                    let d = match S::arrays(d).0.first() {
+                        Some(d) => simd.load(d),
+                        None => simd.load_partial(d),
+                    };
+                    *acc = simd.add(*acc, d);
+                }
             }
             let mut sums = S::array(0.0);
-            simd.store(acc, &mut sums);
+            simd.store(simd.add(simd.add(acc[0], acc[1]), simd.add(acc[2], acc[3])), &mut sums);
             for (bias, &sum) in bias.iter_mut().zip(sums.as_ref()) {
                 *bias = self.alpha * sum + if self.keep { *bias } else { 0.0 };
             }

@@ -115,15 +115,24 @@ impl Simd for Avx2 {
         })
     }
 
+    /// Halves the vectors by adding two in one, three times: the halves of one 64-bit lane, those of one 128-bit
+    /// lane, the two 128-bit lanes.
     #[inline(always)]
-    fn sum4(self, [a, b, c, d]: [__m256; 4]) -> [f32; 4] {
-        let sums = arithmetic!({
-            let halves = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-            _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps::<1>(halves))
-        });
-        let mut out = [0.0; 4];
-        // SAFETY: the array is 4 writable floats; the token has the instruction, which needs no alignment.
-        unsafe { _mm_storeu_ps(out.as_mut_ptr(), sums) };
-        out
+    fn sum_lanes(self, v: [__m256; 8]) -> __m256 {
+        arithmetic!({
+            let mut pairs = [v[0]; 4];
+            for i in 0..4 {
+                let (a, b) = (v[2 * i], v[2 * i + 1]);
+                pairs[i] = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            }
+            let mut quads = [v[0]; 2];
+            for i in 0..2 {
+                let (a, b) = (_mm256_castps_pd(pairs[2 * i]), _mm256_castps_pd(pairs[2 * i + 1]));
+                let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+                quads[i] = _mm256_add_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high));
+            }
+            let [a, b] = quads;
+            _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b))
+        })
     }
 }

@@ -134,22 +134,25 @@ impl Simd for Avx512 {
         })
     }
 
-    /// Halves two vectors into one by adding 128-bit quarters, twice; then each quarter holds one of the
-    /// four, to be summed within.
+    /// Halves the vectors by adding two in one, four times: within 64 bits, within 128, and twice across 128-bit lanes.
     #[inline(always)]
-    fn sum4(self, [a, b, c, d]: [__m512; 4]) -> [f32; 4] {
-        let sums = arithmetic!({
-            let ab = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
-            let cd = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(c, d), _mm512_shuffle_f32x4::<0xee>(c, d));
-            let quarters = _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(ab, cd), _mm512_shuffle_f32x4::<0xdd>(ab, cd));
-            let pairs = _mm512_add_ps(quarters, _mm512_permute_ps::<0xb1>(quarters));
-            let sums = _mm512_add_ps(pairs, _mm512_permute_ps::<0x4e>(pairs));
-            let lanes = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 8, 4, 0);
-            _mm512_castps512_ps128(_mm512_permutexvar_ps(lanes, sums))
-        });
-        let mut out = [0.0; 4];
-        // SAFETY: the array is 4 writable floats; the token has the instruction, which needs no alignment.
-        unsafe { _mm_storeu_ps(out.as_mut_ptr(), sums) };
-        out
+    fn sum_lanes(self, v: [__m512; 16]) -> __m512 {
+        arithmetic!({
+            let mut pairs = [v[0]; 8];
+            for i in 0..8 {
+                let (a, b) = (v[2 * i], v[2 * i + 1]);
+                pairs[i] = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            }
+            let mut quads = [v[0]; 4];
+            for i in 0..4 {
+                let (a, b) = (_mm512_castps_pd(pairs[2 * i]), _mm512_castps_pd(pairs[2 * i + 1]));
+                let (low, high) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
+                quads[i] = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+            }
+            let [a, b, c, d] = quads;
+            let ab = _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+            let cd = _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xdd>(c, d));
+            _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(ab, cd), _mm512_shuffle_f32x4::<0xdd>(ab, cd))
+        })
     }
 }

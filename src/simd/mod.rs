@@ -9,6 +9,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod columns;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
@@ -17,6 +18,7 @@ mod portable;
 pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
+pub(crate) use columns::{Column, Columns};
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
@@ -99,9 +101,9 @@ pub(crate) trait Simd: Copy + Debug + Send + Sync + 'static {
     fn split_exponent(self, v: Self::Vector) -> (Self::Vector, Self::Vector);
     /// The lanes of `a` and `b` in turn: `[a0, b0, a1, b1, ...]`, the first half and the second.
     fn interleave(self, a: Self::Vector, b: Self::Vector) -> (Self::Vector, Self::Vector);
-    /// The sums over the lanes of four vectors. The order of the additions within a vector is fixed,
-    /// whichever of the four it is.
-    fn sum4(self, v: [Self::Vector; 4]) -> [f32; 4];
+    /// The sum over the lanes of each of as many vectors as a vector has lanes. The order of the additions within
+    /// a vector is fixed, whichever of them it is.
+    fn sum_lanes(self, v: Self::Array<Self::Vector>) -> Self::Vector;
 }
 
 /// A type that feature values are stored in, read as f32 vectors.

@@ -95,11 +95,7 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn sum4(self, [a, b, c, d]: [float32x4_t; 4]) -> [f32; 4] {
-        let sums = arithmetic!(vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));
-        let mut out = [0.0; 4];
-        // SAFETY: the array is 4 writable floats; the token has the instruction, which needs no alignment.
-        unsafe { vst1q_f32(out.as_mut_ptr(), sums) };
-        out
+    fn sum_lanes(self, [a, b, c, d]: [float32x4_t; 4]) -> float32x4_t {
+        arithmetic!(vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)))
     }
 }

@@ -110,9 +110,9 @@ impl Simd for Portable {
     // The black box keeps the compiler's vectoriser from laying out the accumulators of the whole loop
     // before this for the sake of these few additions.
     #[inline(always)]
-    fn sum4(self, v: [F32x4; 4]) -> [f32; 4] {
+    fn sum_lanes(self, v: [F32x4; 4]) -> F32x4 {
         let v = black_box(v);
         let sum = |v: [f32; 4]| (v[0] + v[1]) + (v[2] + v[3]);
-        [sum(v[0].0), sum(v[1].0), sum(v[2].0), sum(v[3].0)]
+        F32x4([sum(v[0].0), sum(v[1].0), sum(v[2].0), sum(v[3].0)])
     }
 }
