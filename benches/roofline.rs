@@ -9,7 +9,7 @@
 mod support;
 
 use softreg::Level;
-use softreg::roofline::{self, Limit, Roofline, Time};
+use softreg::roofline::{self, Time};
 use std::num::NonZero;
 use support::data::{Element, Images};
 
@@ -28,36 +28,11 @@ fn main() {
         for threads in [1, all] {
             let roofline = roofline::measure(level, threads, &data, time).expect("MNIST has rows enough");
             if time == Time::Best {
-                print(&roofline);
+                println!("\n{roofline}");
             }
         }
     }
     if time == Time::Once {
         println!("roofline: every kernel ran at every level");
-    }
-}
-
-fn print(roofline: &Roofline) {
-    let Roofline { level, threads, peak_gflops, .. } = roofline;
-    print!("\n{level}, threads: {threads}; multiply-adds {peak_gflops:.0} GFLOP/s; reads");
-    for part in roofline.read {
-        print!("  {} {:.0} GB/s", part.name, part.gbps);
-    }
-    println!("\n{:<24}{:>6}{:>12}{:>10}{:>9}{:>8}  bound by", "", "rows", "us", "GFLOP/s", "of peak", "GB/s");
-    for result in &roofline.results {
-        let limit = match result.limit {
-            Limit::Flop => "multiply-adds",
-            Limit::Bytes => "bytes",
-        };
-        println!(
-            "{:<24}{:>6}{:>12.2}{:>10.1}{:>9.2}{:>8.1}  {limit}, at {:.2} of it",
-            result.name,
-            result.rows,
-            result.microseconds,
-            result.gflops,
-            result.fraction_of_peak,
-            result.gbps,
-            result.fraction_of_limit
-        );
     }
 }

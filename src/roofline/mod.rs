@@ -19,13 +19,14 @@
 mod limits;
 mod rounds;
 mod suite;
+mod table;
 
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::level::Level;
 use alloc::vec::Vec;
 
-/// What one level reaches on a number of threads, and what it could reach.
+/// What one level reaches on a number of threads, and what it could reach. Displayed, it is a table.
 #[derive(Clone, Debug)]
 pub struct Roofline {
     /// The level.
