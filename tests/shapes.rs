@@ -3,7 +3,7 @@
 
 mod support;
 
-use softreg::{Batch, Error, Level, Matrix, Sgd, SoftmaxRegression, Targets, Trainer, Weights, kernel};
+use softreg::{Batch, Dataset, Error, Level, Matrix, Sgd, SoftmaxRegression, Targets, Trainer, Weights, kernel};
 use support::levels::levels;
 
 /// Everything that a kernel may write, for 5 rows, 7 features, 3 classes unless a test changes it.
@@ -307,6 +307,21 @@ fn weights_of_other_lengths_or_no_size_are_refused() {
         }
     }
     assert!(Weights::from_row_major(&[0.0; 4], usize::MAX, 2).is_err(), "the product overflows");
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn a_roofline_of_too_few_rows_no_threads_or_too_many_is_refused() {
+    use softreg::roofline::{Time, measure};
+
+    for (rows, threads, expected) in [(999, 1, 999), (1000, 0, 0), (1000, usize::MAX, usize::MAX)] {
+        let data = Dataset::from_f32(vec![0.5; rows], vec![1; rows], 1, 2).expect("one feature, two classes");
+        let found = measure(Level::best(), threads, &data, Time::Once);
+        assert!(
+            matches!(found, Err(Error::Size { found, .. }) if found == expected),
+            "{rows} rows, {threads} threads: {found:?}"
+        );
+    }
 }
 
 #[test]

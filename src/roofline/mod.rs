@@ -97,7 +97,8 @@ pub enum Time {
 /// Threads are the caller's rayon pool's, as everywhere in this crate.
 ///
 /// # Errors
-/// [`Error::Size`](crate::Error::Size) where the data has fewer than 1000 rows or `threads` is 0.
+/// [`Error::Size`](crate::Error::Size) where the data has fewer than 1000 rows, `threads` is 0 or the system refuses
+/// the memory that they take.
 pub fn measure(level: Level, threads: usize, data: &Dataset, time: Time) -> Result<Roofline> {
     suite::measure(level, threads, data, time)
 }

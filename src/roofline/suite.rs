@@ -70,9 +70,15 @@ pub(super) fn measure(level: Level, threads: usize, data: &Dataset, time: Time) 
     if data.rows() < MOST_ROWS {
         return Err(Error::Size { what: "rows to measure on", found: data.rows(), expected: "at least 1000" });
     }
+    // Reserved and given back: where it is refused here, the allocation itself would end the process.
+    let floats = (PARTS[3].1 / size_of::<f32>()).saturating_mul(threads);
+    if Vec::<f32>::new().try_reserve_exact(floats).is_err() {
+        let expected = "at most one for each 256 MiB of memory";
+        return Err(Error::Size { what: "threads", found: threads, expected });
+    }
     let job = Job { level, threads, data, features: data.features(), classes: data.classes() };
     let values = Aligned::new(data.split_at(MOST_ROWS)?.0.to_f32().into_iter());
-    let memory = Aligned::new(core::iter::repeat_n(1.0, PARTS[3].1 / size_of::<f32>() * threads));
+    let memory = Aligned::new(core::iter::repeat_n(1.0, floats));
 
     let pixels = match data.x().values() {
         Values::U8(pixels) => Some(Aligned::new(pixels[..MOST_ROWS * job.features].iter().copied())),
