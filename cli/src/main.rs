@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use commands::{eval, info, predict, train};
+use commands::{bench, eval, info, predict, train};
 use report::{Failure, complain};
 
 /// Softmax regression on MNIST, at the speed of the machine; without a command it is `softreg train`
@@ -41,6 +41,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Say which digit each picture shows
     Predict(predict::PredictArgs),
+    /// Measure every kernel beside what the machine gives
+    Bench(bench::BenchArgs),
     /// Show the version, the instruction sets and the threads
     Info(info::InfoArgs),
 }
@@ -77,6 +79,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Train(args)) => train::run(&args),
         Some(Command::Eval(args)) => eval::run(&args),
         Some(Command::Predict(args)) => predict::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Info(args)) => info::run(&args),
     }
 }

@@ -86,7 +86,7 @@ pub enum Limit {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Time {
     /// Everything takes turns in many rounds of milliseconds, and each one's best counts: what else the machine does
-    /// lengthens some rounds and leaves the best alone. Some ten seconds.
+    /// lengthens some rounds and leaves the best alone. Ten seconds to thirty.
     Best,
     /// Everything runs once: enough to see that it runs.
     Once,

@@ -1,5 +1,6 @@
 //! One file a command, and here what they share: the options that choose how to compute, and the threads.
 
+pub(crate) mod bench;
 pub(crate) mod eval;
 pub(crate) mod info;
 pub(crate) mod predict;
@@ -25,18 +26,23 @@ pub(crate) struct ComputeArgs {
 }
 
 impl ComputeArgs {
-    /// Runs work on a pool of exactly these threads: the library shares large work out in the pool it is called from,
-    /// and a step that starts inside the pool wakes one thread fewer. One thread needs no pool.
+    /// Runs work on these threads.
     pub(crate) fn run(&self, work: impl FnOnce() -> Result<(), Failure> + Send) -> Result<(), Failure> {
-        if self.threads == 1 {
-            return work();
-        }
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(self.threads)
-            .build()
-            .map_err(|error| Failure::Failed(format!("cannot start {} threads: {error}; try fewer", self.threads)))?;
-        pool.install(work)
+        on_threads(self.threads, work)
     }
+}
+
+/// Runs work on a pool of exactly `threads` threads: the library shares large work out in the pool it is called from,
+/// and a step that starts inside the pool wakes one thread fewer. One thread needs no pool.
+fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
+    if threads == 1 {
+        return work();
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|error| Failure::Failed(format!("cannot start {threads} threads: {error}; try fewer")))?;
+    pool.install(work)
 }
 
 /// `auto` or a level's name.

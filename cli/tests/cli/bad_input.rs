@@ -61,6 +61,9 @@ fn wrong_usage_is_exit_code_2() {
         ("predict --model m", "IMAGE"),
         ("predict x.png", "--model"),
         ("info --level auto", "--level"),
+        ("bench --level sse9", "auto, avx512, avx2, neon or portable"),
+        ("bench --threads 0", "from 1 to"),
+        ("bench --twice", "--twice"),
     ];
     for (line, expected) in cases {
         let run = words(line);

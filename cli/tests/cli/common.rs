@@ -54,6 +54,23 @@ pub(crate) fn words(line: &str) -> Run {
     softreg(line.split_whitespace())
 }
 
+/// Runs `softreg` with these words, and with a standard output that nobody reads any more, as after `head` has had
+/// enough.
+#[cfg(unix)]
+pub(crate) fn run_without_a_reader(line: &str) -> Run {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let child = command()
+        .args(line.split_whitespace())
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    Run { code: output.status.code(), stdout: String::new(), stderr }
+}
+
 impl Run {
     /// The one object on standard output of a run that succeeded and said nothing else.
     pub(crate) fn json(&self) -> Value {
@@ -140,8 +157,13 @@ pub(crate) fn tiny_set(rows: usize) -> (Vec<u8>, Vec<u8>) {
 
 /// Writes the four files of a small data set.
 pub(crate) fn tiny_data() -> TempDir {
+    data_of(TRAIN_ROWS)
+}
+
+/// [`tiny_data`] with another number of training rows.
+pub(crate) fn data_of(train_rows: usize) -> TempDir {
     let dir = scratch();
-    for (name, rows) in [("train", TRAIN_ROWS), ("t10k", TEST_ROWS)] {
+    for (name, rows) in [("train", train_rows), ("t10k", TEST_ROWS)] {
         let (images, labels) = tiny_set(rows);
         put(&dir, &format!("{name}-images-idx3-ubyte"), &idx(&[rows as u32, 28, 28], &images));
         put(&dir, &format!("{name}-labels-idx1-ubyte"), &idx(&[rows as u32], &labels));

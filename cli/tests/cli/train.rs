@@ -211,7 +211,9 @@ fn info_names_the_levels() {
 
 #[test]
 fn help_and_version_are_no_failures() {
-    for line in ["--help", "train --help", "eval --help", "predict --help", "info --help", "help", "--version"] {
+    for line in
+        ["--help", "train --help", "eval --help", "predict --help", "bench --help", "info --help", "help", "--version"]
+    {
         assert!(!words(line).plain().is_empty(), "{line}");
     }
     assert!(words("--help").plain().contains("--weights-png"), "the default command's options are shown");
@@ -221,21 +223,6 @@ fn help_and_version_are_no_failures() {
 mod pipes {
     use super::*;
     use std::process::Stdio;
-
-    /// Standard output is a pipe that nobody reads any more, as after `head` has had enough.
-    fn run_without_a_reader(arguments: &str) -> Run {
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        let child = command()
-            .args(arguments.split_whitespace())
-            .stdout(writer)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let output = child.wait_with_output().unwrap();
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        Run { code: output.status.code(), stdout: String::new(), stderr }
-    }
 
     #[test]
     fn closed_pipe_ends_the_run_quietly() {
