@@ -31,11 +31,11 @@ use crate::weights::{Line, PANEL};
 use crate::zeros::{BLOCK, WORD, transpose};
 use core::ops::Range;
 
-/// Rows that are walked once for each tile. 64 rows of 784 f32 are 200 KB, which the second-level cache
-/// holds between two walks, and lie in some 50 pages, which the first-level TLB holds (64 to 96 entries).
-/// With 128 rows AVX2 loses a tenth to the TLB; with 32 the tiles are loaded and stored twice as often,
-/// and AVX-512 loses a twentieth.
-const ROW_BLOCK: usize = 128;
+/// The most rows that are walked once for each tile: fewer, and the sums go into A more often.
+const MOST_ROWS: usize = 128;
+
+/// The words of bits, a bit a row, that so many rows take.
+const WORDS: usize = MOST_ROWS / WORD;
 
 /// Panels of a strip where the classes need several groups: 64 rows of 2 panels are 8 KB.
 const STRIP: usize = 2;
@@ -63,7 +63,7 @@ struct Block<'a, T> {
     keep: bool,
     /// For each of some blocks of features, a bit for each row in which it is not all zero; where they are not known,
     /// all rows are read.
-    not_zero: Option<&'a [u64; WORD]>,
+    not_zero: Option<&'a [[u64; WORD]; WORDS]>,
 }
 
 impl<T: Element> Kernel for Update<'_, T> {
@@ -78,8 +78,8 @@ impl<T: Element> Kernel for Update<'_, T> {
         let before = self.first_panel * PANEL;
         let skip = skips_in_residual(simd, &self.x, self.d, self.classes);
 
-        let mut looked_up: [&[T]; ROW_BLOCK] = [&[]; ROW_BLOCK];
-        for rows in balanced(self.x.len(), ROW_BLOCK) {
+        let mut looked_up: [&[T]; MOST_ROWS] = [&[]; MOST_ROWS];
+        for rows in balanced(self.x.len(), Self::ROW_BLOCK) {
             for (to, row) in looked_up.iter_mut().zip(rows.clone()) {
                 *to = &self.x.row(row)[before..];
             }
@@ -124,6 +124,12 @@ impl<T: Element> Divide for Update<'_, T> {
 }
 
 impl<T: Element> Update<'_, T> {
+    /// Rows that are walked once for each tile. 64 rows of 784 f32 are 200 KB, which the second-level cache holds
+    /// between two walks, and lie in some 50 pages, which the first-level TLB holds (64 to 96 entries). With 128
+    /// rows of f32 AVX2 loses a tenth to the TLB; with 32, AVX-512 loses a twentieth to the tiles' ends. 128 rows of
+    /// pixels lie in 25 pages, and gain 2 % at AVX-512 and 4 % at AVX2 over 64.
+    const ROW_BLOCK: usize = if T::WIDENED { MOST_ROWS } else { 64 };
+
     /// The number of features that `lines` holds.
     #[inline(always)]
     pub(super) fn features(&self) -> usize {
@@ -156,11 +162,13 @@ impl<T: Element> Update<'_, T> {
         let blocks = panels.start * (PANEL / BLOCK)..panels.end * (PANEL / BLOCK);
         let vectors_before = self.first_panel * (PANEL / S::LANES);
         for word in blocks.start / WORD..blocks.end.div_ceil(WORD) {
-            let mut bits = [0; WORD];
-            for (bits, row) in bits.iter_mut().zip(rows.clone()) {
+            let mut bits = [[0; WORD]; WORDS];
+            for (bits, row) in bits.iter_mut().flatten().zip(rows.clone()) {
                 *bits = self.x.blocks(row)[word];
             }
-            transpose(&mut bits);
+            for bits in &mut bits[..rows.len().div_ceil(WORD)] {
+                transpose(bits);
+            }
             let block = Block { not_zero: Some(&bits), ..*block };
             let blocks = blocks.start.max(word * WORD)..blocks.end.min((word + 1) * WORD);
             let vectors =
@@ -268,16 +276,18 @@ impl<T: Element> Update<'_, T> {
                 add_products(simd, xs, &d[first..], &mut acc);
             }
         } else if let Some(not_zero) = block.not_zero {
-            let mut rows = 0;
-            for feature in (start..start + V * S::LANES).step_by(BLOCK) {
-                rows |= not_zero[(self.first_panel * PANEL + feature) / BLOCK % WORD];
-            }
             let column = block.x.column(simd, start);
-            while rows != 0 {
-                let row = rows.trailing_zeros() as usize;
-                let d = &block.d[row * self.classes + first..];
-                add_products(simd, vectors(simd, column, row), d, &mut acc);
-                rows &= rows - 1;
+            for (word, not_zero) in not_zero[..block.x.rows().div_ceil(WORD)].iter().enumerate() {
+                let mut rows = 0;
+                for feature in (start..start + V * S::LANES).step_by(BLOCK) {
+                    rows |= not_zero[(self.first_panel * PANEL + feature) / BLOCK % WORD];
+                }
+                while rows != 0 {
+                    let row = word * WORD + rows.trailing_zeros() as usize;
+                    let d = &block.d[row * self.classes + first..];
+                    add_products(simd, vectors(simd, column, row), d, &mut acc);
+                    rows &= rows - 1;
+                }
             }
         } else {
             let column = block.x.column(simd, start);
