@@ -5,7 +5,7 @@
 //! Everyone runs by turns, and each one's best round counts. Rivals compute on the same contiguous f32 rows, with the
 //! weights and logits laid out as `rivals.rs` found best. Everyone's results are compared before anything is timed.
 //!
-//! `cargo bench --bench shapes -- 784x10` takes only the shapes whose features and classes these are.
+//! `cargo bench --bench shapes -- 784x10 avx2` takes only the shapes whose features and classes these are, at that level.
 
 mod support;
 
@@ -28,9 +28,11 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let flag = |name: &str| arguments.iter().any(|argument| argument == name);
     let measure = flag("--bench") && !flag("--test");
-    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let mut wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
 
-    let level = Level::best();
+    let named = |name: &&&String| Level::from_name(name).is_ok();
+    let level = wanted.iter().find(named).map_or(Level::best(), |name| Level::from_name(name).expect("just found"));
+    wanted.retain(|name| Level::from_name(name).is_err());
     if measure {
         println!("microseconds at level {level} on one thread, and how many times as long each rival takes");
         println!(

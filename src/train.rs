@@ -41,7 +41,7 @@ impl Trainer {
     /// One step on a batch. Returns the batch's loss before the step, in nats: the sum or the mean over its
     /// rows, as the reduction says.
     ///
-    /// Allocates only where the batch is larger than any before it, or has 512 rows and 2048 classes or more.
+    /// Allocates only where the batch is larger than any before it.
     ///
     /// # Errors
     /// [`Error::Size`] for an empty batch, [`Error::Shape`] or [`Error::Label`] for one that does not fit

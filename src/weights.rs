@@ -16,14 +16,45 @@ pub(crate) struct Line(pub(crate) [f32; PANEL]);
 
 /// A matrix `[features, classes]` of f32, packed for the kernels: the weights, or their gradient.
 ///
-/// The features are cut into panels of 16, the last one filled up with zeros; a panel holds 16 features
-/// of each class in turn: `[features / 16, classes, 16]`. So a kernel reads the weights as one stream of
-/// whole cache lines, whatever the number of features, and threads can share them out by panels.
+/// The features are cut into panels of 16, the last one filled up with zeros. A panel holds 16 features of each class in
+/// turn, `[features / 16, classes, 16]`; where the classes are many or the features few, 16 classes of each feature in
+/// turn, the last 16 filled up with zeros: `[features / 16, classes / 16, 16, 16]`. So a kernel reads the weights as one
+/// stream of whole cache lines, whatever the number of features, and threads can share them out by panels.
 #[derive(Clone)]
 pub struct Weights {
     lines: Vec<Line>,
     features: usize,
     classes: usize,
+    lanes: Lanes,
+}
+
+/// What the 16 values of a line are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lanes {
+    /// 16 features of one class.
+    Features,
+    /// 16 classes of one feature.
+    Classes,
+}
+
+impl Lanes {
+    /// The faster way for a shape. It depends on nothing else, so that a row's logits do not depend on its batch.
+    const fn of(features: usize, classes: usize) -> Self {
+        let padded = classes.next_multiple_of(PANEL);
+        let full = classes >= PANEL && (padded - classes) * 8 <= padded;
+        let few = features <= 256;
+        let large = features.saturating_mul(classes) >= 1 << 17;
+        let very_few = features <= 32 && classes >= PANEL;
+        if very_few || full && (few || large) { Self::Classes } else { Self::Features }
+    }
+
+    /// The lines of a panel of 16 features.
+    const fn panel_lines(self, classes: usize) -> usize {
+        match self {
+            Self::Features => classes,
+            Self::Classes => classes.next_multiple_of(PANEL),
+        }
+    }
 }
 
 impl Weights {
@@ -35,8 +66,10 @@ impl Weights {
     #[must_use]
     pub fn zeros(features: usize, classes: usize) -> Self {
         assert!(features > 0 && classes > 0, "weights need at least one feature and one class");
-        let lines = features.div_ceil(PANEL).checked_mul(classes).expect("the weights fit in memory");
-        Self { lines: vec![Line([0.0; PANEL]); lines], features, classes }
+        let lanes = Lanes::of(features, classes);
+        let lines = features.div_ceil(PANEL).checked_mul(lanes.panel_lines(classes));
+        let lines = lines.expect("the weights fit in memory");
+        Self { lines: vec![Line([0.0; PANEL]); lines], features, classes, lanes }
     }
 
     /// Packs values of shape `[features, classes]` in row-major order.
@@ -109,7 +142,21 @@ impl Weights {
     }
 
     const fn position(&self, feature: usize, class: usize) -> (usize, usize) {
-        (feature / PANEL * self.classes + class, feature % PANEL)
+        let panel = feature / PANEL * self.panel_lines();
+        match self.lanes {
+            Lanes::Features => (panel + class, feature % PANEL),
+            Lanes::Classes => (panel + class / PANEL * PANEL + feature % PANEL, class % PANEL),
+        }
+    }
+
+    /// Whether a line is 16 classes of one feature, and not 16 features of one class.
+    pub(crate) const fn lanes_are_classes(&self) -> bool {
+        matches!(self.lanes, Lanes::Classes)
+    }
+
+    /// The lines of a panel of 16 features.
+    pub(crate) const fn panel_lines(&self) -> usize {
+        self.lanes.panel_lines(self.classes)
     }
 
     /// The panels one after the other, each a line a class.

@@ -97,7 +97,7 @@ fn ragged_shapes_train_to_the_same_bits_at_any_thread_count() {
         (40, 1, 2, 7),
         (700, 1030, 26, 257),
         (260, 300, 130, 130),
-        (520, 17, 2050, 512), // through matrixmultiply
+        (520, 17, 2050, 512), // lanes along the classes, many of them
     ] {
         let shape = Shape { rows, features, classes };
         check(&values(shape, rows as u64), batch, 3);

@@ -242,7 +242,10 @@ impl<T: Element> Forward<'_, T> {
                     sums[g % S::LANES] = acc[r][g];
                 }
                 let sums = simd.sum_lanes(sums);
-                match (S::arrays(&bias[lanes.clone()]).0.first(), S::arrays_mut(&mut logits[lanes.clone()]).0.first_mut()) {
+                match (
+                    S::arrays(&bias[lanes.clone()]).0.first(),
+                    S::arrays_mut(&mut logits[lanes.clone()]).0.first_mut(),
+                ) {
                     (Some(bias), Some(logits)) => simd.store(simd.mul_add(scale, sums, simd.load(bias)), logits),
                     _ => {
                         let bias = simd.load_partial(&bias[lanes.clone()]);

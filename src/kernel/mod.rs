@@ -1,9 +1,7 @@
 //! The kernels as safe functions over slices and views: shapes are checked here, once, and below
 //! nothing is checked again but the lengths of slices. Each takes the [`Level`] to run at.
 //!
-//! They run on the calling thread and need neither the model nor the trainer. They allocate nothing, but
-//! for gradients and steps of 512 rows and 2048 classes or more, which matrixmultiply does faster, with
-//! instructions of its own choice.
+//! They run on the calling thread, need neither the model nor the trainer, and allocate nothing.
 //!
 //! ```
 //! use softreg::{Level, Matrix, Targets, Weights, kernel};
@@ -27,14 +25,13 @@
 //! An element of every result is computed by the same additions in the same order however the rows are
 //! cut into calls (forward, softmax, cross-entropy) or the features into threads (gradient, step).
 
+mod along_classes;
 mod balanced;
 mod exp;
 mod forward;
 mod skip;
 mod softmax;
 mod update;
-#[allow(unsafe_code, reason = "the one call of matrixmultiply, whose interface is pointers")]
-mod wide;
 
 use crate::error::{Error, Result};
 use crate::level::Level;
@@ -46,7 +43,6 @@ use exp::Exp;
 use forward::Forward;
 use softmax::{CrossEntropy, Form, Softmax};
 use update::{Update, UpdateBias};
-use wide::Wide;
 
 /// Logits `[n, classes] = x [n, features] * weights [features, classes] + bias [classes]`.
 ///
@@ -70,10 +66,19 @@ pub(crate) fn forward_threads(
     expect("logits", logits.len(), elements(x.rows(), weights.classes()))?;
     let scale = x.scale();
     match x.values() {
-        Values::F32(v) => parallel::run(level, threads, Forward { x: x.rows_of(v), scale, weights, bias, logits }),
-        Values::U8(v) => parallel::run(level, threads, Forward { x: x.rows_of(v), scale, weights, bias, logits }),
+        Values::F32(v) => forward_rows(level, threads, Forward { x: x.rows_of(v), scale, weights, bias, logits }),
+        Values::U8(v) => forward_rows(level, threads, Forward { x: x.rows_of(v), scale, weights, bias, logits }),
     }
     Ok(())
+}
+
+fn forward_rows<T: Element>(level: Level, threads: usize, forward: Forward<'_, T>) {
+    if forward.weights.lanes_are_classes() {
+        let Forward { x, scale, weights, bias, logits } = forward;
+        parallel::run(level, threads, along_classes::Forward { x, scale, weights, bias, logits });
+    } else {
+        parallel::run(level, threads, forward);
+    }
 }
 
 /// Replaces each row of `logits [n, classes]` by its probabilities, `exp(z) / sum of exp(z)`.
@@ -224,24 +229,29 @@ fn update(
     expect("bias", bias.len(), classes)?;
     expect("residual", d.len(), elements(x.rows(), classes))?;
     let scaled = alpha * x.scale();
+    let lanes_are_classes = weights.lanes_are_classes();
     let lines = weights.lines_mut();
     match x.values() {
         Values::F32(v) => {
             let x = x.rows_of(v);
-            update_weights(level, threads, Update { x, d, classes, alpha: scaled, keep, lines, first_panel: 0 });
+            let update = Update { x, d, classes, alpha: scaled, keep, lines, first_panel: 0 };
+            update_weights(level, threads, update, lanes_are_classes);
         }
         Values::U8(v) => {
             let x = x.rows_of(v);
-            update_weights(level, threads, Update { x, d, classes, alpha: scaled, keep, lines, first_panel: 0 });
+            let update = Update { x, d, classes, alpha: scaled, keep, lines, first_panel: 0 };
+            update_weights(level, threads, update, lanes_are_classes);
         }
     }
     level.run(UpdateBias { d, alpha, keep, bias });
     Ok(())
 }
 
-fn update_weights<T: Element>(level: Level, threads: usize, update: Update<'_, T>) {
-    if wide::pays(update.x.len(), update.classes) {
-        parallel::run(level, threads, Wide(update));
+fn update_weights<T: Element>(level: Level, threads: usize, update: Update<'_, T>, lanes_are_classes: bool) {
+    if lanes_are_classes {
+        let Update { x, d, classes, alpha, keep, lines, first_panel } = update;
+        let update = along_classes::Update { x, d, classes, alpha, keep, lines, first_panel };
+        parallel::run(level, threads, update);
     } else {
         parallel::run(level, threads, update);
     }

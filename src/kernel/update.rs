@@ -276,7 +276,7 @@ impl<T: Element> Update<'_, T> {
                 add_products(simd, xs, &d[first..], &mut acc);
             }
         } else if let Some(not_zero) = block.not_zero {
-            let column = block.x.column(simd, start);
+            let column = block.x.vectors(simd, start);
             for (word, not_zero) in not_zero[..block.x.rows().div_ceil(WORD)].iter().enumerate() {
                 let mut rows = 0;
                 for feature in (start..start + V * S::LANES).step_by(BLOCK) {
@@ -290,7 +290,7 @@ impl<T: Element> Update<'_, T> {
                 }
             }
         } else {
-            let column = block.x.column(simd, start);
+            let column = block.x.vectors(simd, start);
             for (row, d) in (0..block.x.rows()).zip(block.d.chunks_exact(self.classes)) {
                 add_products(simd, vectors(simd, column, row), &d[first..], &mut acc);
             }
@@ -320,7 +320,11 @@ impl<T: Element> Update<'_, T> {
 
 /// A row's vectors of a column.
 #[inline(always)]
-fn vectors<S: Simd, T: Element, const V: usize>(simd: S, column: Column<'_, S, T, V>, row: usize) -> [S::Vector; V] {
+fn vectors<S: Simd, T: Element, const V: usize>(
+    simd: S,
+    column: Column<'_, T, [S::Array<T>; V]>,
+    row: usize,
+) -> [S::Vector; V] {
     let arrays = column.row(row);
     let mut x = [simd.splat(0.0); V];
     for v in 0..V {

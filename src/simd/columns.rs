@@ -36,28 +36,29 @@ impl<'a, T: Copy> Columns<'a, T> {
 
     /// The `V` vectors from `start` on in every row. The token only says how long a vector is.
     #[inline(always)]
-    pub(crate) fn column<S: Simd, const V: usize>(&self, _simd: S, start: usize) -> Column<'a, S, T, V> {
-        assert!(start <= self.width && V * S::LANES <= self.width - start, "the rows are too short");
-        Column { rows: self.rows, start, vectors: PhantomData }
+    pub(crate) fn vectors<S: Simd, const V: usize>(&self, _simd: S, start: usize) -> Column<'a, T, [S::Array<T>; V]> {
+        let len = V * S::LANES;
+        assert!(start <= self.width && len <= self.width - start, "the rows are too short");
+        assert!(size_of::<[S::Array<T>; V]>() == len * size_of::<T>());
+        Column { rows: self.rows, start, values: PhantomData }
     }
 }
 
-/// `V` vectors at one place of every row.
+/// Values at one place of every row, as an array `A`.
 #[derive(Clone, Copy)]
-pub(crate) struct Column<'a, S, T, const V: usize> {
+pub(crate) struct Column<'a, T, A> {
     rows: &'a [&'a [T]],
     start: usize,
-    vectors: PhantomData<S>,
+    values: PhantomData<A>,
 }
 
-impl<'a, S: Simd, T: Copy, const V: usize> Column<'a, S, T, V> {
-    /// A row's vectors.
+impl<'a, T, A> Column<'a, T, A> {
+    /// A row's values.
     #[inline(always)]
-    pub(crate) fn row(&self, row: usize) -> &'a [S::Array<T>; V] {
+    pub(crate) fn row(&self, row: usize) -> &'a A {
         let row = self.rows[row];
-        debug_assert!(self.start + V * S::LANES <= row.len());
-        // SAFETY: `column` saw that `V * LANES` values follow `start` in the shortest row, which `new` found; an
-        // array is `LANES` values and no more, so that `V` of them are those values.
-        unsafe { &*row.as_ptr().add(self.start).cast::<[S::Array<T>; V]>() }
+        // SAFETY: `vectors` saw that as many values as `A` has follow `start` in the shortest row, which `new` found; `A`
+        // is arrays of them, which are aligned as they are.
+        unsafe { &*row.as_ptr().wrapping_add(self.start).cast::<A>() }
     }
 }

@@ -23,6 +23,7 @@ pub(crate) use columns::{Column, Columns};
 pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
 
+use crate::weights::PANEL;
 use core::fmt::Debug;
 use core::ops::{Index, IndexMut};
 
@@ -114,6 +115,8 @@ pub(crate) trait Element: Copy + Into<f32> + Debug + Send + Sync + 'static {
     fn load<S: Simd>(simd: S, from: &S::Array<Self>) -> S::Vector;
     /// Reads a slice shorter than a vector; the other lanes are 0.
     fn load_partial<S: Simd>(simd: S, from: &[Self]) -> S::Vector;
+    /// A panel's values as f32: themselves, or widened into `scratch`.
+    fn values<'a, S: Simd>(simd: S, from: &'a [Self; PANEL], scratch: &'a mut [f32; PANEL]) -> &'a [f32; PANEL];
 }
 
 impl Element for f32 {
@@ -127,6 +130,11 @@ impl Element for f32 {
     #[inline(always)]
     fn load_partial<S: Simd>(simd: S, from: &[f32]) -> S::Vector {
         simd.load_partial(from)
+    }
+
+    #[inline(always)]
+    fn values<'a, S: Simd>(_simd: S, from: &'a [f32; PANEL], _scratch: &'a mut [f32; PANEL]) -> &'a [f32; PANEL] {
+        from
     }
 }
 
@@ -142,6 +150,24 @@ impl Element for u8 {
     fn load_partial<S: Simd>(simd: S, from: &[u8]) -> S::Vector {
         simd.widen_partial(from)
     }
+
+    #[inline(always)]
+    fn values<'a, S: Simd>(simd: S, from: &'a [u8; PANEL], scratch: &'a mut [f32; PANEL]) -> &'a [f32; PANEL] {
+        for (to, from) in S::arrays_mut(scratch).0.iter_mut().zip(S::arrays(from).0) {
+            simd.store(simd.widen(from), to);
+        }
+        scratch
+    }
+}
+
+/// As [`Element::values`] of less than a panel, filled up with zeros.
+#[inline(always)]
+pub(crate) fn padded_values<'a, T: Element>(from: &[T], scratch: &'a mut [f32; PANEL]) -> &'a [f32; PANEL] {
+    *scratch = [0.0; PANEL];
+    for (to, &from) in scratch.iter_mut().zip(from) {
+        *to = from.into();
+    }
+    scratch
 }
 
 /// Bits of the largest f32 not above the square root of 1/2: where `split_exponent` cuts the mantissas.
