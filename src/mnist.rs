@@ -7,7 +7,9 @@ use crate::error::{Error, Result};
 use crate::idx::{self, Idx, format_error, io_error, show};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread;
 
 /// The training rows that [`read_dir`] sets aside for validation, as the classic tutorial does.
 pub const VALIDATION_ROWS: usize = 5_000;
@@ -72,17 +74,23 @@ pub fn read_dir_with_validation(dir: impl AsRef<Path>, validation: usize) -> Res
 ///
 /// Images have any size, the same in both sets; the features are the pixels, row by row. The test set may be empty.
 ///
+/// Unpacking the training images takes most of the time, so that the other files are read meanwhile, on a second
+/// thread (hence `Send`); where none can be started they are read afterwards. The result is that of reading them one
+/// after the other, and so is the error where several files are bad. A reader's panic goes on in the caller.
+///
 /// # Errors
 ///
 /// - [`Error::Io`] if a reader fails.
 /// - [`Error::Format`], naming the file, if one is not an IDX file of unsigned bytes (see [`idx::read`]) or is cut
 ///   short, if images and labels are interchanged, if their numbers or the sizes of the images differ, if a label is
 ///   10 or more, or if `validation` leaves no row to train on.
-pub fn read_files<R: Read>(files: [(&str, R); 4], validation: usize) -> Result<Mnist> {
-    let [train_images, train_labels, test_images, test_labels] = files;
-    let (train_name, test_name) = (train_images.0, test_images.0);
-    let (train, train_size) = read_set(train_images, train_labels)?;
-    let (test, test_size) = read_set(test_images, test_labels)?;
+pub fn read_files<R: Read + Send>(files: [(&str, R); 4], validation: usize) -> Result<Mnist> {
+    let read = |(name, reader)| (name, idx::read(reader, name));
+    let [train_images, others @ ..] = files;
+    let (train_name, test_name) = (train_images.0, others[1].0);
+    let (train_images, [train_labels, test_images, test_labels]) = beside(|| read(train_images), || others.map(read));
+    let (train, train_size) = to_set(train_images, train_labels)?;
+    let (test, test_size) = to_set(test_images, test_labels)?;
 
     if test_size != train_size {
         return Err(format_error(
@@ -102,19 +110,33 @@ pub fn read_files<R: Read>(files: [(&str, R); 4], validation: usize) -> Result<M
     Ok(Mnist { train, validation, test })
 }
 
-/// Reads images and their labels and returns the height and width of the images too.
-fn read_set<R: Read>(
-    (images_name, images): (&str, R),
-    (labels_name, labels): (&str, R),
+/// Does `here` on this thread and `there` on another meanwhile, or afterwards if no other can be started.
+fn beside<A, B: Send>(here: impl FnOnce() -> A, there: impl FnOnce() -> B + Send) -> (A, B) {
+    // Work that a thread was started with is lost if the start fails, hence it stays here and the thread takes it.
+    let mut there = Some(there);
+    let (done_here, done_there) = thread::scope(|scope| {
+        let there = &mut there;
+        let other = thread::Builder::new().spawn_scoped(scope, || there.take().map(|there| there())).ok();
+        let done_here = here();
+        (done_here, other.and_then(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic))))
+    });
+    (done_here, done_there.unwrap_or_else(|| there.take().expect("no thread took it")()))
+}
+
+/// Puts images and their labels together, each a file's name and what reading it gave; returns the height and width of
+/// the images too. A file that could not be read is an error only when its turn comes.
+fn to_set(
+    (images_name, images): (&str, Result<Idx>),
+    (labels_name, labels): (&str, Result<Idx>),
 ) -> Result<(Dataset, [usize; 2])> {
-    let images = idx::read(images, images_name)?;
+    let images = images?;
     let &[count, height, width] = images.dims.as_slice() else {
         return Err(wrong_rank(images_name, &images, "images, rank 3: how many, their height, their width"));
     };
     let features = height.checked_mul(width).filter(|&features| features > 0).ok_or_else(|| {
         format_error(images_name, format!("images of {height} x {width} pixels"), "at least one pixel in each")
     })?;
-    let labels = idx::read(labels, labels_name)?;
+    let labels = labels?;
     if labels.dims.len() != 1 {
         return Err(wrong_rank(labels_name, &labels, "labels, rank 1: how many"));
     }

@@ -6,8 +6,11 @@ use flate2::{Compression, write::GzEncoder};
 use softreg::mnist::{self, FILE_NAMES, Mnist};
 use softreg::{Dataset, Error, Result};
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 /// The labels of a dataset, from its one-hot rows.
 fn labels(data: &Dataset) -> Vec<usize> {
@@ -164,6 +167,90 @@ fn a_broken_file_is_named() {
         0,
         "b: found 2 elements, then the end of the file, expected 4 elements; the file is cut short, get it again",
     );
+}
+
+/// A reader that is not read before another one has been dropped: that is, read to its end or left at an error.
+struct Held {
+    content: io::Cursor<Vec<u8>>,
+    until: Option<Receiver<()>>,
+    /// Whoever waits for this reader learns of its end by losing the sender.
+    _sender: Option<Sender<()>>,
+}
+
+impl Read for Held {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wait = self.until.take().map(|until| until.recv_timeout(Duration::from_secs(20)));
+        if wait == Some(Err(RecvTimeoutError::Timeout)) {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the other reader was not read meanwhile"));
+        }
+        self.content.read(buffer)
+    }
+}
+
+/// Reads the files with the one at `held` waiting for the one at `until`.
+fn read_held(files: [Vec<u8>; 4], held: usize, until: usize) -> Result<Mnist> {
+    let (sender, receiver) = mpsc::channel();
+    let (mut sender, mut receiver) = (Some(sender), Some(receiver));
+    let mut place = 0..;
+    let readers = files.map(|content| {
+        let place = place.next();
+        let until_other = if place == Some(held) { receiver.take() } else { None };
+        let sender = if place == Some(until) { sender.take() } else { None };
+        Held { content: io::Cursor::new(content), until: until_other, _sender: sender }
+    });
+    let [train_images, train_labels, test_images, test_labels] = readers;
+    mnist::read_files([("a", train_images), ("b", train_labels), ("c", test_images), ("d", test_labels)], 0)
+}
+
+#[test]
+fn the_other_files_are_read_beside_the_training_images() {
+    for (held, until) in [(0, 3), (1, 0)] {
+        let data = read_held(good(), held, until).unwrap();
+        assert_eq!((labels(&data.train), labels(&data.test)), (vec![3, 1, 4, 1], vec![5, 9]));
+    }
+}
+
+#[test]
+fn of_two_bad_files_the_first_is_reported_whichever_was_read_first() {
+    let cut = |files: &mut [Vec<u8>; 4], at: usize| files[at].truncate(9);
+    for first in 0..4 {
+        for second in first + 1..4 {
+            let mut files = good();
+            cut(&mut files, first);
+            let expected = read(&files, 0).unwrap_err().to_string();
+            assert!(expected.starts_with(["a: ", "b: ", "c: ", "d: "][first]), "{expected}");
+            cut(&mut files, second);
+            for (held, until) in [(0, 3), (1, 0)] {
+                assert_eq!(read_held(files.clone(), held, until).unwrap_err().to_string(), expected);
+            }
+        }
+    }
+    // What labels say comes before the test set too, though they were read together.
+    let [train_images, _, test_images, _] = good();
+    let files = [train_images, label_file(&[1, 10, 1, 1]), test_images, Vec::new()];
+    for (held, until) in [(0, 3), (1, 0)] {
+        let message = read_held(files.clone(), held, until).unwrap_err().to_string();
+        assert_eq!(message, "b: found label 10 at row 1, expected 0 to 9");
+    }
+}
+
+#[test]
+fn a_readers_panic_goes_on_in_the_caller() {
+    struct Panics(bool, io::Cursor<Vec<u8>>);
+
+    impl Read for Panics {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            assert!(!self.0, "the reader's own panic");
+            self.1.read(buffer)
+        }
+    }
+
+    for bad in 0..4 {
+        let mut place = 0..;
+        let [a, b, c, d] = good().map(|content| Panics(place.next() == Some(bad), io::Cursor::new(content)));
+        let panic = catch_unwind(|| mnist::read_files([("a", a), ("b", b), ("c", c), ("d", d)], 0)).unwrap_err();
+        assert_eq!(panic.downcast_ref(), Some(&"the reader's own panic"));
+    }
 }
 
 /// A new empty directory.
