@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::matrix::{Batch, Matrix, Targets, Values};
+use crate::pages::Pages;
 use crate::zeros::Zeros;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -28,7 +29,7 @@ const LEAST_ZEROS: f64 = 0.1;
 
 /// Whole rows, row-major, as many as labels.
 enum Storage {
-    U8 { pixels: Vec<u8>, labels: Vec<u8> },
+    U8 { pixels: Pages, labels: Pages },
     F32 { values: Vec<f32>, labels: Vec<u32> },
 }
 
@@ -42,6 +43,11 @@ impl Dataset {
     /// - [`Error::Shape`] if there are not `features` pixels for each label.
     /// - [`Error::Label`] if a label is not below `classes`.
     pub fn from_u8(pixels: Vec<u8>, labels: Vec<u8>, features: usize, classes: usize) -> Result<Self> {
+        Self::from_pages(pixels.into(), labels.into(), features, classes)
+    }
+
+    /// [`from_u8`](Self::from_u8) of bytes in any memory.
+    pub(crate) fn from_pages(pixels: Pages, labels: Pages, features: usize, classes: usize) -> Result<Self> {
         check_shape("pixels", pixels.len(), labels.len(), features, classes)?;
         check_labels(labels.iter().map(|&label| u32::from(label)), classes)?;
         let range = 0..labels.len();
@@ -93,7 +99,7 @@ impl Dataset {
     #[must_use]
     pub fn skip_zeros(self) -> Self {
         let (zeros, rows) = match &*self.storage {
-            Storage::U8 { pixels, labels } => (Zeros::find(pixels, self.features), labels.len()),
+            Storage::U8 { pixels, labels } => (Zeros::find::<u8>(pixels, self.features), labels.len()),
             Storage::F32 { values, labels } => (Zeros::find(values, self.features), labels.len()),
         };
         let pays = zeros.share(rows, self.features) >= LEAST_ZEROS;

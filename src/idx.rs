@@ -5,9 +5,9 @@
 //! dimension as a big-endian `u32`, then the elements, the last dimension varying fastest.
 //!
 //! A file is not trusted. The header's dimensions bound what is read, they never cause an allocation by themselves:
-//! the buffer grows with the bytes that have arrived. A stream that goes on after the last element is stopped there,
-//! so a small file that unpacks to a huge one costs no more than what its header announces, and the header may not
-//! announce more than [`MAX_BYTES`].
+//! the buffer grows with the bytes that have arrived, and only addresses are taken ahead of them. A stream that goes on
+//! after the last element is stopped there, so a small file that unpacks to a huge one costs no more than what its
+//! header announces, and the header may not announce more than [`MAX_BYTES`].
 
 use crate::error::{Error, Result};
 use flate2::bufread::MultiGzDecoder;
@@ -55,6 +55,21 @@ impl std::fmt::Debug for Idx {
 /// - [`Error::Format`] if the content is not IDX, is not of unsigned bytes, is cut short, goes on after its last
 ///   element, holds more than [`MAX_BYTES`], or is a damaged gzip stream.
 pub fn read(reader: impl Read, name: &str) -> Result<Idx> {
+    read_to(reader, name).map(|(dims, data)| Idx { dims, data })
+}
+
+/// Where elements are put while they arrive: memory that grows, filled from its start.
+pub(crate) trait Elements {
+    /// For `total` elements, if that many arrive.
+    fn new(total: usize) -> Self;
+
+    /// The room behind what is `filled`, which is less than `total`: some at least, and none beyond `total`. The memory
+    /// taken is bounded by what is filled. Once `total` are, the elements are those and no more.
+    fn room(&mut self, filled: usize, total: usize) -> io::Result<&mut [u8]>;
+}
+
+/// [`read`] to memory of any kind: the dimensions and the elements.
+pub(crate) fn read_to<E: Elements>(reader: impl Read, name: &str) -> Result<(Vec<usize>, E)> {
     let mut source = Source { reader, failed: false };
     let mut start = [0; GZIP.len()];
     let got = fill(&mut source, &mut start).map_err(|source| io_error(name, source))?;
@@ -102,7 +117,7 @@ impl<R: Read> Read for Source<R> {
 }
 
 /// Reads the uncompressed content: header, elements, end.
-fn parse(content: &mut impl Read, name: &str) -> Result<Idx> {
+fn parse<E: Elements>(content: &mut impl Read, name: &str) -> Result<(Vec<usize>, E)> {
     let dims = read_header(content, name)?;
     let len = element_count(&dims, name)?;
     let data = read_elements(content, len, name)?;
@@ -113,7 +128,7 @@ fn parse(content: &mut impl Read, name: &str) -> Result<Idx> {
             format!("the file to end there, as its dimensions {} say", show(&dims)),
         ));
     }
-    Ok(Idx { dims, data })
+    Ok((dims, data))
 }
 
 fn read_header(content: &mut impl Read, name: &str) -> Result<Vec<usize>> {
@@ -190,21 +205,13 @@ pub(crate) fn show(dims: &[usize]) -> String {
     if more.is_empty() { list } else { format!("{list} and {} more", more.len()) }
 }
 
-/// Reads `len` bytes into a buffer that is never more than twice as large as what has arrived (or one chunk).
-fn read_elements(content: &mut impl Read, len: usize, name: &str) -> Result<Vec<u8>> {
-    let mut data = Vec::new();
+fn read_elements<E: Elements>(content: &mut impl Read, len: usize, name: &str) -> Result<E> {
+    let mut data = E::new(len);
     let mut filled = 0;
     while filled < len {
-        if filled == data.len() {
-            let cleared = len.min(filled + CHUNK);
-            if cleared > data.capacity() {
-                let capacity = len.min(cleared.max(2 * filled));
-                data.try_reserve_exact(capacity - filled)
-                    .map_err(|_| io_error(name, io::ErrorKind::OutOfMemory.into()))?;
-            }
-            data.resize(cleared, 0);
-        }
-        match content.read(&mut data[filled..]) {
+        let room = data.room(filled, len).map_err(|source| io_error(name, source))?;
+        let piece = room.len().min(CHUNK);
+        match content.read(&mut room[..piece]) {
             Ok(0) => {
                 return Err(format_error(
                     name,
@@ -218,6 +225,25 @@ fn read_elements(content: &mut impl Read, len: usize, name: &str) -> Result<Vec<
         }
     }
     Ok(data)
+}
+
+/// Is never more than twice as large as what has arrived (or one chunk).
+impl Elements for Vec<u8> {
+    fn new(_: usize) -> Self {
+        Self::new()
+    }
+
+    fn room(&mut self, filled: usize, total: usize) -> io::Result<&mut [u8]> {
+        if filled == self.len() {
+            let cleared = total.min(filled + CHUNK);
+            if cleared > self.capacity() {
+                let capacity = total.min(cleared.max(2 * filled));
+                self.try_reserve_exact(capacity - filled).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            }
+            self.resize(cleared, 0);
+        }
+        Ok(&mut self[filled..])
+    }
 }
 
 /// Fills `buffer` as far as `content` goes and returns how far that was.

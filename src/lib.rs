@@ -41,6 +41,7 @@ pub mod metrics;
 pub mod mnist;
 mod model;
 mod optimizer;
+mod pages;
 mod parallel;
 #[cfg(feature = "std")]
 pub mod roofline;

@@ -4,7 +4,8 @@
 
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::idx::{self, Idx, format_error, io_error, show};
+use crate::idx::{self, format_error, io_error, show};
+use crate::pages::Pages;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::panic::resume_unwind;
@@ -85,7 +86,7 @@ pub fn read_dir_with_validation(dir: impl AsRef<Path>, validation: usize) -> Res
 ///   short, if images and labels are interchanged, if their numbers or the sizes of the images differ, if a label is
 ///   10 or more, or if `validation` leaves no row to train on.
 pub fn read_files<R: Read + Send>(files: [(&str, R); 4], validation: usize) -> Result<Mnist> {
-    let read = |(name, reader)| (name, idx::read(reader, name));
+    let read = |(name, reader)| (name, idx::read_to(reader, name));
     let [train_images, others @ ..] = files;
     let (train_name, test_name) = (train_images.0, others[1].0);
     let (train_images, [train_labels, test_images, test_labels]) = beside(|| read(train_images), || others.map(read));
@@ -123,31 +124,34 @@ fn beside<A, B: Send>(here: impl FnOnce() -> A, there: impl FnOnce() -> B + Send
     (done_here, done_there.unwrap_or_else(|| there.take().expect("no thread took it")()))
 }
 
-/// Puts images and their labels together, each a file's name and what reading it gave; returns the height and width of
-/// the images too. A file that could not be read is an error only when its turn comes.
+/// What reading a file gave: its dimensions and its elements.
+type Content = Result<(Vec<usize>, Pages)>;
+
+/// Puts images and their labels together, each a file's name and content; returns the height and width of the images
+/// too. A file that could not be read is an error only when its turn comes.
 fn to_set(
-    (images_name, images): (&str, Result<Idx>),
-    (labels_name, labels): (&str, Result<Idx>),
+    (images_name, images): (&str, Content),
+    (labels_name, labels): (&str, Content),
 ) -> Result<(Dataset, [usize; 2])> {
-    let images = images?;
-    let &[count, height, width] = images.dims.as_slice() else {
-        return Err(wrong_rank(images_name, &images, "images, rank 3: how many, their height, their width"));
+    let (dims, pixels) = images?;
+    let &[count, height, width] = dims.as_slice() else {
+        return Err(wrong_rank(images_name, &dims, "images, rank 3: how many, their height, their width"));
     };
     let features = height.checked_mul(width).filter(|&features| features > 0).ok_or_else(|| {
         format_error(images_name, format!("images of {height} x {width} pixels"), "at least one pixel in each")
     })?;
-    let labels = labels?;
-    if labels.dims.len() != 1 {
-        return Err(wrong_rank(labels_name, &labels, "labels, rank 1: how many"));
+    let (dims, labels) = labels?;
+    if dims.len() != 1 {
+        return Err(wrong_rank(labels_name, &dims, "labels, rank 1: how many"));
     }
-    if labels.data.len() != count {
+    if labels.len() != count {
         return Err(format_error(
             labels_name,
-            format!("{} labels", labels.data.len()),
+            format!("{} labels", labels.len()),
             format!("{count}, one for each image in {images_name}"),
         ));
     }
-    let set = Dataset::from_u8(images.data, labels.data, features, CLASSES).map_err(|error| match error {
+    let set = Dataset::from_pages(pixels, labels, features, CLASSES).map_err(|error| match error {
         Error::Label { row, label, classes } => {
             format_error(labels_name, format!("label {label} at row {row}"), format!("0 to {}", classes - 1))
         }
@@ -156,13 +160,13 @@ fn to_set(
     Ok((set, [height, width]))
 }
 
-fn wrong_rank(name: &str, found: &Idx, expected: &str) -> Error {
-    let kind = match found.dims.len() {
+fn wrong_rank(name: &str, dims: &[usize], expected: &str) -> Error {
+    let kind = match dims.len() {
         1 => "as a file of labels has",
         3 => "as a file of images has",
         _ => "as neither images nor labels have",
     };
-    format_error(name, format!("rank {} ({}), {kind}", found.dims.len(), show(&found.dims)), expected)
+    format_error(name, format!("rank {} ({}), {kind}", dims.len(), show(dims)), expected)
 }
 
 /// Opens the file that goes by `name` in `dir` and returns its path, for errors, with it.

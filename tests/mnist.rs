@@ -253,6 +253,27 @@ fn a_readers_panic_goes_on_in_the_caller() {
     }
 }
 
+/// Images of more than a huge page.
+#[test]
+fn large_images_are_the_bytes_of_their_file() {
+    let pixels: Vec<u8> = (0..3 << 20).map(|at: u32| (at.wrapping_mul(0x9e37_79b9) >> 24) as u8).collect();
+    let raw = file(&[3 << 10, 32, 32], &pixels);
+    let values: Vec<f32> = pixels.iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
+    for images in [gz(&raw), raw] {
+        let labels = label_file(&[7; 3 << 10]);
+        let data = read(&[images.clone(), labels.clone(), images, labels], 0).unwrap();
+        assert!(data.train.to_f32() == values && data.test.to_f32() == values);
+    }
+}
+
+#[test]
+fn large_images_that_are_not_there_are_an_error() {
+    let message = "a: found 10 elements, then the end of the file, expected 1073741824 elements; the file is cut \
+                   short, get it again";
+    assert_rejected(0, file(&[1 << 20, 32, 32], &[1; 10]), 0, message);
+    assert_rejected(0, gz(&file(&[1 << 20, 32, 32], &[1; 10])), 0, message);
+}
+
 /// A new empty directory.
 fn directory(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
