@@ -26,7 +26,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Bytes asked for at a time. Large enough that system calls and the decompressor's entry cost nothing, small enough
 /// that the part of the buffer that was just cleared is still in L2 when it is written.
-const CHUNK: usize = 256 << 10;
+pub(crate) const CHUNK: usize = 256 << 10;
 
 /// An array of unsigned bytes of any rank.
 #[derive(Clone, PartialEq, Eq)]
@@ -58,14 +58,11 @@ pub fn read(reader: impl Read, name: &str) -> Result<Idx> {
     read_to(reader, name).map(|(dims, data)| Idx { dims, data })
 }
 
-/// Where elements are put while they arrive: memory that grows, filled from its start.
-pub(crate) trait Elements {
-    /// For `total` elements, if that many arrive.
-    fn new(total: usize) -> Self;
-
-    /// The room behind what is `filled`, which is less than `total`: some at least, and none beyond `total`. The memory
-    /// taken is bounded by what is filled. Once `total` are, the elements are those and no more.
-    fn room(&mut self, filled: usize, total: usize) -> io::Result<&mut [u8]>;
+/// Where elements are put while they arrive: memory that is filled from its start.
+pub(crate) trait Elements: Sized {
+    /// Memory of `total` bytes, after `fill` has filled it piece by piece, each of [`CHUNK`] at most. An error of `fill`
+    /// ends it. The memory taken is bounded by what is filled.
+    fn filled(total: usize, fill: impl FnMut(&mut [u8]) -> io::Result<()>) -> io::Result<Self>;
 }
 
 /// [`read`] to memory of any kind: the dimensions and the elements.
@@ -206,43 +203,41 @@ pub(crate) fn show(dims: &[usize]) -> String {
 }
 
 fn read_elements<E: Elements>(content: &mut impl Read, len: usize, name: &str) -> Result<E> {
-    let mut data = E::new(len);
     let mut filled = 0;
-    while filled < len {
-        let room = data.room(filled, len).map_err(|source| io_error(name, source))?;
-        let piece = room.len().min(CHUNK);
-        match content.read(&mut room[..piece]) {
-            Ok(0) => {
-                return Err(format_error(
-                    name,
-                    format!("{filled} elements, then the end of the file"),
-                    format!("{len} elements; the file is cut short, get it again"),
-                ));
-            }
-            Ok(got) => filled += got,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(io_error(name, error)),
+    let mut cut_short = false;
+    let data = E::filled(len, |piece| {
+        let got = fill(content, piece)?;
+        filled += got;
+        cut_short = got < piece.len();
+        if cut_short { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    });
+    data.map_err(|source| {
+        if !cut_short {
+            return io_error(name, source);
         }
-    }
-    Ok(data)
+        format_error(
+            name,
+            format!("{filled} elements, then the end of the file"),
+            format!("{len} elements; the file is cut short, get it again"),
+        )
+    })
 }
 
 /// Is never more than twice as large as what has arrived (or one chunk).
 impl Elements for Vec<u8> {
-    fn new(_: usize) -> Self {
-        Self::new()
-    }
-
-    fn room(&mut self, filled: usize, total: usize) -> io::Result<&mut [u8]> {
-        if filled == self.len() {
+    fn filled(total: usize, mut fill: impl FnMut(&mut [u8]) -> io::Result<()>) -> io::Result<Self> {
+        let mut data = Self::new();
+        while data.len() < total {
+            let filled = data.len();
             let cleared = total.min(filled + CHUNK);
-            if cleared > self.capacity() {
+            if cleared > data.capacity() {
                 let capacity = total.min(cleared.max(2 * filled));
-                self.try_reserve_exact(capacity - filled).map_err(|_| io::ErrorKind::OutOfMemory)?;
+                data.try_reserve_exact(capacity - filled).map_err(|_| io::ErrorKind::OutOfMemory)?;
             }
-            self.resize(cleared, 0);
+            data.resize(cleared, 0);
+            fill(&mut data[filled..])?;
         }
-        Ok(&mut self[filled..])
+        Ok(data)
     }
 }
 

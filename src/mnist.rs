@@ -77,7 +77,8 @@ pub fn read_dir_with_validation(dir: impl AsRef<Path>, validation: usize) -> Res
 ///
 /// Unpacking the training images takes most of the time, so that the other files are read meanwhile, on a second
 /// thread (hence `Send`); where none can be started they are read afterwards. The result is that of reading them one
-/// after the other, and so is the error where several files are bad. A reader's panic goes on in the caller.
+/// after the other, and so is the error where several files are bad. A reader's panic goes on in the caller. Where the
+/// images lie in huge pages, short-lived threads have these cleared before they are filled.
 ///
 /// # Errors
 ///
