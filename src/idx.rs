@@ -51,7 +51,7 @@ impl std::fmt::Debug for Idx {
 ///
 /// # Errors
 ///
-/// - [`Error::Io`] if the reader fails, with the reader's own error.
+/// - [`Error::Io`] if the reader fails, with the reader's own error, or if there is not memory enough.
 /// - [`Error::Format`] if the content is not IDX, is not of unsigned bytes, is cut short, goes on after its last
 ///   element, holds more than [`MAX_BYTES`], or is a damaged gzip stream.
 pub fn read(reader: impl Read, name: &str) -> Result<Idx> {
@@ -77,12 +77,14 @@ pub(crate) fn read_to<E: Elements>(reader: impl Read, name: &str) -> Result<(Vec
     }
     let result = parse(&mut MultiGzDecoder::new(BufReader::with_capacity(CHUNK, whole)), name);
     match result {
-        // The decompressor reports damage as an I/O error; only the reader's own failures are that.
-        Err(Error::Io { source: damage, .. }) if !source.failed => Err(format_error(
-            name,
-            format!("a damaged or truncated gzip stream ({damage})"),
-            "a complete gzip file; get this one again",
-        )),
+        // The decompressor reports damage as an I/O error; only the reader's own failures and a lack of memory are that.
+        Err(Error::Io { source: damage, .. }) if !source.failed && damage.kind() != io::ErrorKind::OutOfMemory => {
+            Err(format_error(
+                name,
+                format!("a damaged or truncated gzip stream ({damage})"),
+                "a complete gzip file; get this one again",
+            ))
+        }
         other => other,
     }
 }

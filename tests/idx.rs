@@ -11,17 +11,21 @@ use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
-/// The system's allocator, noting the largest request of each thread.
+/// The system's allocator, noting the largest request of each thread and refusing it more than it may have.
 struct Noting;
 
 thread_local! {
     static LARGEST: Cell<usize> = const { Cell::new(0) };
+    static MOST: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-// SAFETY: every call is passed to the system's allocator as it came; the note allocates nothing.
+// SAFETY: every call is passed to the system's allocator as it came, or refused; the note allocates nothing.
 unsafe impl GlobalAlloc for Noting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
+        if MOST.try_with(|most| layout.size() > most.get()).unwrap_or(false) {
+            return std::ptr::null_mut();
+        }
         // SAFETY: the caller's promises are the system allocator's demands.
         unsafe { System.alloc(layout) }
     }
@@ -228,6 +232,19 @@ fn a_header_alone_allocates_nothing() {
             assert_format(result, &format!("{arrived} elements, then the end"), "1073741824 elements");
             assert!(largest <= bound, "{largest} bytes allocated at once for {arrived} that arrived");
         }
+    }
+}
+
+#[test]
+fn memory_that_is_not_to_be_had_is_an_error_of_its_own() {
+    let raw = file(&[1 << 20], &vec![1; 1 << 20]);
+    for bytes in [&raw, &gz(&raw)] {
+        MOST.set(1 << 19);
+        let result = read(bytes);
+        MOST.set(usize::MAX);
+        let error = result.unwrap_err();
+        assert!(matches!(&error, Error::Io { source, .. } if source.kind() == io::ErrorKind::OutOfMemory), "{error:?}");
+        assert_eq!(error.to_string(), "some.idx: out of memory");
     }
 }
 
