@@ -6,12 +6,9 @@
 //!
 //! Cargo passes `--bench`. With `--test`, or without `--bench`, everything runs once and no table is printed.
 
-mod support;
-
-use softreg::Level;
 use softreg::roofline::{self, Time};
+use softreg::{Level, mnist};
 use std::num::NonZero;
-use support::data::{Element, Images};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -20,7 +17,7 @@ fn main() {
     let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
 
     let all = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let data = Images::all().dataset(Element::U8);
+    let data = mnist::read_files(softreg_mnist::FILES, 0).expect("the embedded files are whole").train;
     for level in Level::available() {
         if !wanted.is_empty() && !wanted.iter().any(|name| *name == level.name()) {
             continue;

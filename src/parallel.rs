@@ -13,15 +13,38 @@ pub(crate) trait Divide: Kernel<Output = ()> + Send + Sized {
     fn split_at(self, middle: usize) -> (Self, Self);
 }
 
-/// Runs a kernel on up to `threads` threads of the caller's rayon pool; a calling thread of no pool waits
-/// for the global one.
-/// Work too small to gain from it stays on the calling thread.
+/// Runs a kernel on up to `threads` threads of the caller's rayon pool; a calling thread of no pool waits for the global
+/// one. Work too small to gain from it stays on the calling thread.
 pub(crate) fn run<K: Divide>(level: Level, threads: usize, kernel: K) {
-    divide(level, threads.min(kernel.work() / LEAST_WORK), kernel);
+    divide(level, threads.min(kernel.work() / least_work()), kernel);
 }
 
-/// The least work that is worth a thread of its own, in multiply-adds: waking one costs some 5 us.
-const LEAST_WORK: usize = 1 << 20;
+/// The least work that is worth a thread of its own, in multiply-adds. A thread of the pool hands work to another that
+/// is still looking for some, which it does for a while after its last; a thread of no pool wakes one and sleeps itself,
+/// some 10 us in all.
+fn least_work() -> usize {
+    if within_pool() { 1 << 16 } else { 1 << 20 }
+}
+
+#[cfg(feature = "rayon")]
+fn within_pool() -> bool {
+    rayon::current_thread_index().is_some()
+}
+
+#[cfg(not(feature = "rayon"))]
+const fn within_pool() -> bool {
+    false
+}
+
+/// Runs all of a job within the pool, so that its kernels need not enter it one by one.
+#[cfg(feature = "std")]
+pub(crate) fn enter<R: Send>(threads: usize, job: impl FnOnce() -> R + Send) -> R {
+    #[cfg(feature = "rayon")]
+    if threads > 1 {
+        return rayon::join(job, || ()).0;
+    }
+    job()
+}
 
 fn divide<K: Divide>(level: Level, threads: usize, kernel: K) {
     if threads < 2 || kernel.len() < 2 {

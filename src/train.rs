@@ -61,8 +61,7 @@ impl Trainer {
         let (logits, losses) = (&mut self.logits[..rows * classes], &mut self.losses[..rows]);
 
         let (weights, bias) = self.model.parameters_mut();
-        kernel::forward_threads(level, threads, batch.x, weights, bias, logits)?;
-        let sum = kernel::cross_entropy_threads(level, threads, batch.targets, classes, logits, losses)?;
+        let sum = kernel::loss_threads(level, threads, batch, (weights, bias), logits, losses)?;
         if !sum.is_finite() {
             return Err(Error::NonFiniteLoss { loss: sum });
         }

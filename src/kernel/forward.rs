@@ -20,7 +20,6 @@ use super::balanced::balanced;
 use super::skip::skips_in_weights;
 use crate::level::Kernel;
 use crate::matrix::Rows;
-use crate::parallel::Divide;
 use crate::simd::{Element, Simd};
 use crate::weights::{Line, PANEL, Weights};
 use crate::zeros::{BLOCK, WORD};
@@ -60,22 +59,6 @@ impl<T: Element> Kernel for Forward<'_, T> {
         } else {
             self.blocks::<S, false>(simd, if S::REGISTERS >= 32 || T::WIDENED { 12 } else { 6 });
         }
-    }
-}
-
-impl<T: Element> Divide for Forward<'_, T> {
-    fn len(&self) -> usize {
-        self.x.len()
-    }
-
-    fn work(&self) -> usize {
-        self.logits.len().saturating_mul(self.x.features())
-    }
-
-    fn split_at(self, row: usize) -> (Self, Self) {
-        let (left, right) = self.x.split_at(row);
-        let (left_logits, right_logits) = self.logits.split_at_mut(row * self.weights.classes());
-        (Self { x: left, logits: left_logits, ..self }, Self { x: right, logits: right_logits, ..self })
     }
 }
 

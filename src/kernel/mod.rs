@@ -29,18 +29,19 @@ mod along_classes;
 mod balanced;
 mod exp;
 mod forward;
+mod pass;
 mod skip;
 mod softmax;
 mod update;
 
 use crate::error::{Error, Result};
 use crate::level::Level;
-use crate::matrix::{Matrix, Targets, Values};
+use crate::matrix::{Batch, Matrix, Targets, Values};
 use crate::parallel;
 use crate::simd::Element;
 use crate::weights::Weights;
 use exp::Exp;
-use forward::Forward;
+use pass::Pass;
 use softmax::{CrossEntropy, Form, Softmax};
 use update::{Update, UpdateBias};
 
@@ -64,20 +65,42 @@ pub(crate) fn forward_threads(
     expect("features of x", x.features(), weights.features())?;
     expect("bias", bias.len(), weights.classes())?;
     expect("logits", logits.len(), elements(x.rows(), weights.classes()))?;
-    let scale = x.scale();
-    match x.values() {
-        Values::F32(v) => forward_rows(level, threads, Forward { x: x.rows_of(v), scale, weights, bias, logits }),
-        Values::U8(v) => forward_rows(level, threads, Forward { x: x.rows_of(v), scale, weights, bias, logits }),
-    }
+    pass(level, threads, x, (weights, bias), logits, None);
     Ok(())
 }
 
-fn forward_rows<T: Element>(level: Level, threads: usize, forward: Forward<'_, T>) {
-    if forward.weights.lanes_are_classes() {
-        let Forward { x, scale, weights, bias, logits } = forward;
-        parallel::run(level, threads, along_classes::Forward { x, scale, weights, bias, logits });
-    } else {
-        parallel::run(level, threads, forward);
+/// [`forward`] and [`cross_entropy`] on its logits, the rows shared out among threads once for both.
+pub(crate) fn loss_threads(
+    level: Level,
+    threads: usize,
+    batch: Batch<'_>,
+    (weights, bias): (&Weights, &[f32]),
+    logits: &mut [f32],
+    losses: &mut [f64],
+) -> Result<f64> {
+    let Batch { x, targets } = batch;
+    expect("features of x", x.features(), weights.features())?;
+    expect("bias", bias.len(), weights.classes())?;
+    expect("rows of x", x.rows(), targets.rows())?;
+    expect("logits", logits.len(), elements(x.rows(), weights.classes()))?;
+    expect("losses", losses.len(), targets.rows())?;
+    targets.check(weights.classes())?;
+    pass(level, threads, x, (weights, bias), logits, Some((targets, &mut *losses)));
+    Ok(sum(losses))
+}
+
+fn pass<'a>(
+    level: Level,
+    threads: usize,
+    x: Matrix<'a>,
+    (weights, bias): (&'a Weights, &'a [f32]),
+    logits: &'a mut [f32],
+    losses: Option<(Targets<'a>, &'a mut [f64])>,
+) {
+    let scale = x.scale();
+    match x.values() {
+        Values::F32(v) => parallel::run(level, threads, Pass { x: x.rows_of(v), scale, weights, bias, logits, losses }),
+        Values::U8(v) => parallel::run(level, threads, Pass { x: x.rows_of(v), scale, weights, bias, logits, losses }),
     }
 }
 
@@ -146,7 +169,7 @@ pub(crate) fn cross_entropy_threads(
     expect("losses", losses.len(), targets.rows())?;
     targets.check(classes)?;
     parallel::run(level, threads, CrossEntropy { logits, classes, targets, losses: &mut *losses });
-    Ok(losses.iter().fold(0.0, |sum, loss| sum + loss))
+    Ok(sum(losses))
 }
 
 /// The gradient of the summed loss: overwrites `gradient` with
@@ -261,6 +284,11 @@ fn update_weights<T: Element>(level: Level, threads: usize, update: Update<'_, T
 /// number, 0 where it would be subnormal, infinity where it is too large for f32, NaN for NaN.
 pub fn exp(level: Level, values: &mut [f32]) {
     level.run(Exp(values));
+}
+
+/// In the order of the rows.
+fn sum(losses: &[f64]) -> f64 {
+    losses.iter().fold(0.0, |sum, loss| sum + loss)
 }
 
 fn expect(what: &'static str, found: usize, expected: usize) -> Result<()> {

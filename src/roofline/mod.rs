@@ -24,6 +24,7 @@ mod table;
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::level::Level;
+use crate::parallel;
 use alloc::vec::Vec;
 
 /// What one level reaches on a number of threads, and what it could reach. Displayed, it is a table.
@@ -100,5 +101,5 @@ pub enum Time {
 /// [`Error::Size`](crate::Error::Size) where the data has fewer than 1000 rows, `threads` is 0 or the system refuses
 /// the memory that they take.
 pub fn measure(level: Level, threads: usize, data: &Dataset, time: Time) -> Result<Roofline> {
-    suite::measure(level, threads, data, time)
+    parallel::enter(threads, || suite::measure(level, threads, data, time))
 }

@@ -19,7 +19,6 @@ use super::{Group, groups, load_classes, store_classes};
 use crate::kernel::balanced::balanced;
 use crate::level::Kernel;
 use crate::matrix::Rows;
-use crate::parallel::Divide;
 use crate::simd::{Element, Simd, padded_values};
 use crate::weights::{Line, PANEL, Weights};
 use core::ops::Range;
@@ -37,22 +36,6 @@ pub(crate) struct Forward<'a, T> {
     pub(crate) weights: &'a Weights,
     pub(crate) bias: &'a [f32],
     pub(crate) logits: &'a mut [f32],
-}
-
-impl<T: Element> Divide for Forward<'_, T> {
-    fn len(&self) -> usize {
-        self.x.len()
-    }
-
-    fn work(&self) -> usize {
-        self.logits.len().saturating_mul(self.x.features())
-    }
-
-    fn split_at(self, row: usize) -> (Self, Self) {
-        let (left, right) = self.x.split_at(row);
-        let (left_logits, right_logits) = self.logits.split_at_mut(row * self.weights.classes());
-        (Self { x: left, logits: left_logits, ..self }, Self { x: right, logits: right_logits, ..self })
-    }
 }
 
 impl<T: Element> Kernel for Forward<'_, T> {
