@@ -210,14 +210,10 @@ impl<'a, T> Rows<'a, T> {
         }
     }
 
-    /// The row at this position if the range has one and the hardware will not foresee it: rows in memory
-    /// order it prefetches itself.
+    /// The row at this position if the range has one.
     #[inline(always)]
-    pub(crate) fn unforeseen(&self, position: usize) -> Option<&'a [T]> {
-        match self.pick {
-            Pick::Rows(_) if position < self.len() => Some(self.row(position)),
-            _ => None,
-        }
+    pub(crate) fn get(&self, position: usize) -> Option<&'a [T]> {
+        if position < self.len() { Some(self.row(position)) } else { None }
     }
 
     /// The rows before and from `position`.

@@ -33,6 +33,12 @@ const LN: [f32; 8] =
 /// subnormal, infinity where it is too large, NaN for NaN.
 #[inline(always)]
 pub(super) fn exp<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
+    simd.select_less(simd.splat(GREATEST), x, simd.splat(f32::INFINITY), exp_of_negative(simd, x))
+}
+
+/// [`exp`] of what is not above 0, as all is in a softmax.
+#[inline(always)]
+pub(super) fn exp_of_negative<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
     let n = simd.sub(simd.mul_add(x, simd.splat(LOG2_E), simd.splat(ROUND)), simd.splat(ROUND));
     let r = simd.mul_add(n, simd.splat(-LN_2_HIGH), x);
     let r = simd.mul_add(n, simd.splat(-LN_2_LOW), r);
@@ -40,8 +46,7 @@ pub(super) fn exp<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
     let e = simd.add(simd.mul_add(q, simd.mul(r, r), r), simd.splat(1.0));
     // For NaN, r and e are NaN, n converts to an integer whose low bits are 0, and e stays NaN.
     let e = simd.add_exponent(e, n);
-    let e = simd.select_less(x, simd.splat(LEAST), simd.splat(0.0), e);
-    simd.select_less(simd.splat(GREATEST), x, simd.splat(f32::INFINITY), e)
+    simd.select_less(x, simd.splat(LEAST), simd.splat(0.0), e)
 }
 
 /// `ln v` for positive normal `v`, and NaN for NaN; the sums of exponentials in a softmax are nothing

@@ -13,7 +13,7 @@
 
 #![allow(clippy::needless_range_loop, reason = "loops over a vector's lanes, which must unroll")]
 
-use super::exp::{exp, ln};
+use super::exp::{exp_of_negative, ln};
 use crate::level::Kernel;
 use crate::matrix::{Target, Targets};
 use crate::parallel::Divide;
@@ -230,7 +230,7 @@ fn normalise<S: Simd>(simd: S, tile: &mut [S::Array<f32>], form: Form) -> (S::Ve
     let mut sum = simd.splat(0.0);
     for column in tile.iter_mut() {
         let shifted = simd.sub(simd.load(column), max);
-        let e = exp(simd, shifted);
+        let e = exp_of_negative(simd, shifted);
         sum = simd.add(sum, e);
         simd.store(if form == Form::Probabilities { e } else { shifted }, column);
     }
@@ -276,9 +276,9 @@ fn row_sums<S: Simd>(simd: S, row: &[f32]) -> (f32, S::Vector) {
         max = if lane > max { lane } else { max };
     }
     let m = simd.splat(max);
-    let mut sum = exp(simd, simd.sub(rest, m));
+    let mut sum = exp_of_negative(simd, simd.sub(rest, m));
     for array in arrays {
-        sum = simd.add(sum, exp(simd, simd.sub(simd.load(array), m)));
+        sum = simd.add(sum, exp_of_negative(simd, simd.sub(simd.load(array), m)));
     }
     let mut sums = S::array(simd.splat(0.0));
     sums[0] = sum;
@@ -296,7 +296,7 @@ fn normalise_row<S: Simd>(simd: S, row: &mut [f32], max: f32, sum: S::Vector, fo
     for array in arrays.iter_mut().chain([&mut last]) {
         let shifted = simd.sub(simd.load(array), max);
         let out = match form {
-            Form::Probabilities => probability(simd, exp(simd, shifted), inverse),
+            Form::Probabilities => probability(simd, exp_of_negative(simd, shifted), inverse),
             Form::LogProbabilities => simd.sub(shifted, ln_sum),
         };
         simd.store(out, array);
