@@ -2,7 +2,7 @@
 //! picked by index. Shapes are checked here, once. Nothing is copied and nothing is computed.
 
 use crate::error::{Error, Result};
-use crate::zeros::ZerosView;
+use crate::zeros::{Shares, ZerosView};
 
 /// A dense matrix `[rows, features]` in row-major order, borrowed; of f32, or of u8 pixels that the
 /// kernels widen in registers.
@@ -194,10 +194,10 @@ impl<'a, T> Rows<'a, T> {
         &self.values[start..start + self.features]
     }
 
-    /// Whether it is known which blocks of the rows are zero.
+    /// How much of the rows is zero, where that is known.
     #[inline(always)]
-    pub(crate) const fn has_zeros(&self) -> bool {
-        self.zeros.is_some()
+    pub(crate) fn shares(&self) -> Option<Shares> {
+        self.zeros.map(ZerosView::shares)
     }
 
     /// A bit for each block of 8 features of the row's whole panels, set where the block is not all zero; none where

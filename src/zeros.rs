@@ -19,6 +19,25 @@ pub(crate) struct Zeros {
     bits: Vec<u64>,
     /// Words of a row.
     words: usize,
+    shares: Shares,
+}
+
+/// How much of some rows can be skipped: the share of what is all zero, 0 to 1; 0 where there is nothing.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Shares {
+    /// Of the blocks.
+    pub(crate) blocks: f64,
+    /// Of the panels, which are two blocks.
+    pub(crate) panels: f64,
+}
+
+/// The first of each two blocks.
+const EVEN: u64 = u64::MAX / 3;
+
+/// The blocks of a panel that has one: a bit for the first of each two, set where either is.
+#[inline(always)]
+pub(crate) const fn panels(blocks: u64) -> u64 {
+    (blocks | blocks >> 1) & EVEN
 }
 
 /// The blocks of a row that have a bit.
@@ -41,19 +60,24 @@ impl Zeros {
                 bits.push(word);
             }
         }
-        Self { bits, words }
+        let all = (values.len() / features * blocks).max(1) as f64;
+        let (mut with_value, mut panels_with_value) = (0, 0);
+        for &word in &bits {
+            with_value += u64::from(word.count_ones());
+            panels_with_value += u64::from(panels(word).count_ones());
+        }
+        let share = |others: u64, all: f64| if bits.is_empty() { 0.0 } else { 1.0 - others as f64 / all };
+        let shares = Shares { blocks: share(with_value, all), panels: share(panels_with_value, all / 2.0) };
+        Self { bits, words, shares }
     }
 
-    /// The share of the blocks that are all zero, 0 to 1; 0 where there is no block.
-    pub(crate) fn share(&self, rows: usize, features: usize) -> f64 {
-        let blocks = rows * blocks(features);
-        let others: usize = self.bits.iter().map(|word| word.count_ones() as usize).sum();
-        if blocks == 0 { 0.0 } else { 1.0 - others as f64 / blocks as f64 }
+    pub(crate) const fn shares(&self) -> Shares {
+        self.shares
     }
 
     /// The bits of all rows.
     pub(crate) fn view(&self) -> ZerosView<'_> {
-        ZerosView { bits: &self.bits, words: self.words }
+        ZerosView { bits: &self.bits, words: self.words, shares: self.shares }
     }
 }
 
@@ -62,12 +86,18 @@ impl Zeros {
 pub(crate) struct ZerosView<'a> {
     bits: &'a [u64],
     words: usize,
+    /// Of all rows, of which these are some.
+    shares: Shares,
 }
 
 impl<'a> ZerosView<'a> {
     /// The bits of a range of the rows.
     pub(crate) fn rows(self, rows: Range<usize>) -> Self {
         Self { bits: &self.bits[rows.start * self.words..rows.end * self.words], ..self }
+    }
+
+    pub(crate) const fn shares(self) -> Shares {
+        self.shares
     }
 
     /// A row's words, a bit a block.
@@ -103,16 +133,16 @@ mod tests {
     fn a_bit_is_set_where_a_block_has_a_value() {
         let features = 33 * PANEL + 9;
         let mut values = alloc::vec![0.0_f32; 3 * features];
-        let places = [(0, 0, 1.0), (0, 15, -0.0), (1, 65 * BLOCK + 7, f32::NAN), (2, 66 * BLOCK, 1.0)];
+        let places = [(0, 0, 1.0), (0, 9, 2.0), (0, 23, -0.0), (1, 65 * BLOCK + 7, f32::NAN), (2, 66 * BLOCK, 1.0)];
         for (row, feature, value) in places {
             values[row * features + feature] = value;
         }
         let zeros = Zeros::find(&values, features);
-        assert_eq!(zeros.view().row(0), [1, 0]);
+        assert_eq!(zeros.view().row(0), [3, 0]);
         assert_eq!(zeros.view().row(1), [0, 1 << 1]);
         assert_eq!(zeros.view().rows(2..3).row(0), [0, 0], "the rest of a row has no bit");
-        assert_eq!(zeros.share(3, features), 1.0 - 2.0 / 198.0);
-        assert_eq!(Zeros::find(&[1_u8; 45], 15).share(3, 15), 0.0);
+        assert_eq!(zeros.shares(), Shares { blocks: 1.0 - 3.0 / 198.0, panels: 1.0 - 2.0 / 99.0 });
+        assert_eq!(Zeros::find(&[1_u8; 45], 15).shares(), Shares { blocks: 0.0, panels: 0.0 });
     }
 
     #[test]

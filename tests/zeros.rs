@@ -10,17 +10,21 @@ use support::failures::Failures;
 use support::levels::levels;
 use support::random::Random;
 
-/// Blocks are of 8 features, words of 64 blocks, panels of 16; rows go through the update in blocks of 64; with fewer
+/// Blocks are of 8 features, words of 64 blocks, panels of 16; rows go through the update in blocks of 64 or 128; with fewer
 /// than 16 rows or 8 classes nothing is skipped.
 const FEATURES: [usize; 13] = [7, 8, 15, 16, 24, 33, 100, 511, 512, 520, 784, 785, 1040];
 const CLASSES: [usize; 8] = [7, 8, 10, 12, 13, 17, 25, 40];
 const ROWS: [usize; 6] = [15, 16, 63, 64, 65, 130];
 
-/// Rows with zero blocks of every kind: whole rows, single blocks, half blocks, none.
+/// Rows with zero blocks of every kind: whole rows, single blocks, half blocks, none; four fifths of all, so that every
+/// level skips them.
 fn datasets(shape: Shape, seed: u64) -> [Dataset; 2] {
     let Shape { rows, features, classes } = shape;
     let mut random = Random::new(seed);
     let mut pixels = random.pixels(rows * features);
+    for row in pixels.chunks_exact_mut(features) {
+        row.chunks_mut(8).filter(|_| random.below(4) > 0).for_each(|block| block.fill(0));
+    }
     pixels.chunks_exact_mut(features).step_by(5).for_each(|row| row.fill(0));
     let labels: Vec<u8> = random.labels(rows, classes).into_iter().map(|label| label as u8).collect();
     // -0.0 is zero too.

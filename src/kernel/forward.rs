@@ -22,7 +22,7 @@ use crate::level::Kernel;
 use crate::matrix::Rows;
 use crate::simd::{Element, Simd};
 use crate::weights::{Line, PANEL, Weights};
-use crate::zeros::{BLOCK, WORD};
+use crate::zeros::{self, BLOCK, WORD};
 use core::ops::Range;
 
 /// Rows that are walked once for each group of classes: 64 rows of 784 f32 are 200 KB, which the
@@ -36,9 +36,6 @@ const AHEAD: usize = 4;
 
 /// Bytes between two requests: a cache line, or half of one, where asking twice costs little.
 const CACHE_LINE: usize = 64;
-
-/// The first of each two blocks.
-const EVEN: u64 = u64::MAX / 3;
 
 /// One run of the kernel. The fields' shapes are checked by who makes one.
 pub(crate) struct Forward<'a, T> {
@@ -173,8 +170,12 @@ impl<T: Element> Forward<'_, T> {
         let mut soon = panels;
         if first == 0 {
             for r in 0..R {
-                if let Some(row) = self.x.get(row + r + AHEAD.max(R)) {
+                let position = row + r + AHEAD.max(R);
+                if let Some(row) = self.x.get(position) {
                     soon[r] = &row.as_chunks().0[..full];
+                    if let Some(blocks) = self.x.blocks(position).first() {
+                        simd.prefetch(blocks);
+                    }
                 }
             }
         }
@@ -190,7 +191,7 @@ impl<T: Element> Forward<'_, T> {
                     blocks |= self.x.blocks(row + r)[word];
                 }
                 if unit > BLOCK {
-                    blocks = (blocks | blocks >> 1) & EVEN;
+                    blocks = zeros::panels(blocks);
                 }
                 while blocks != 0 {
                     let feature = (word * WORD + blocks.trailing_zeros() as usize) * BLOCK;

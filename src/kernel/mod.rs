@@ -42,6 +42,7 @@ use crate::simd::Element;
 use crate::weights::Weights;
 use exp::Exp;
 use pass::Pass;
+pub(crate) use skip::LEAST_SHARE;
 use softmax::{CrossEntropy, Form, Softmax};
 use update::{Update, UpdateBias};
 
