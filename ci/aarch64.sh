@@ -102,7 +102,7 @@ export SOFTREG_REQUIRE_LEVEL=neon
 export SOFTREG_TEST_RUNNER=$runner
 # QEMU emulates every vector instruction by a call, some twenty times slower than the machine. Fewer cases than
 # the default 256 keep the run at minutes; the shapes are the same, and so are the laws.
-export PROPTEST_CASES="${PROPTEST_CASES:-32}"
+export PROPTEST_CASES="${PROPTEST_CASES:-16}"
 
 # Named by its path, since `cargo clippy` would find rustup's proxy first. What Cargo.toml denies fails; warnings are
 # only shown, because this Clippy is newer than the stable one and knows lints that nobody could have seen there.
