@@ -210,6 +210,12 @@ impl<'a, T> Rows<'a, T> {
         }
     }
 
+    /// Whether the rows are picked, and do not follow each other in memory.
+    #[inline(always)]
+    pub(crate) const fn are_picked(&self) -> bool {
+        matches!(self.pick, Pick::Rows(_))
+    }
+
     /// The row at this position if the range has one.
     #[inline(always)]
     pub(crate) fn get(&self, position: usize) -> Option<&'a [T]> {

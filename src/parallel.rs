@@ -37,12 +37,13 @@ const fn within_pool() -> bool {
 }
 
 /// Runs all of a job within the pool, so that its kernels need not enter it one by one.
-#[cfg(feature = "std")]
+#[cfg(feature = "rayon")]
 pub(crate) fn enter<R: Send>(threads: usize, job: impl FnOnce() -> R + Send) -> R {
-    #[cfg(feature = "rayon")]
-    if threads > 1 {
-        return rayon::join(job, || ()).0;
-    }
+    if threads > 1 { rayon::join(job, || ()).0 } else { job() }
+}
+
+#[cfg(all(feature = "std", not(feature = "rayon")))]
+pub(crate) fn enter<R: Send>(_threads: usize, job: impl FnOnce() -> R + Send) -> R {
     job()
 }
 
