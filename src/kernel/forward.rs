@@ -20,7 +20,7 @@ use super::balanced::balanced;
 use super::skip::skips_in_weights;
 use crate::level::Kernel;
 use crate::matrix::Rows;
-use crate::simd::{Element, Simd};
+use crate::simd::{Element, Simd, load_start, store_start};
 use crate::weights::{Line, PANEL, Weights};
 use crate::zeros::{self, BLOCK, WORD};
 use core::ops::Range;
@@ -222,45 +222,33 @@ impl<T: Element> Forward<'_, T> {
                 multiply_panel::<S, T, R, G>(simd, &panels, p, 0..PANEL / S::LANES, &w[first..], &mut acc);
             }
         }
-        let rest = features % PANEL;
-        if rest > 0 {
-            let w = &lines[full * classes + first..][..G];
-            for part in 0..rest.div_ceil(S::LANES) {
-                let lanes = part * S::LANES..rest.min((part + 1) * S::LANES);
-                let mut x = [simd.splat(0.0); R];
-                for r in 0..R {
-                    x[r] = T::load_partial(simd, &tails[r][lanes.clone()]);
-                }
-                for g in 0..G {
-                    let w = simd.load(&S::arrays(&w[g].0).0[part]);
-                    for r in 0..R {
-                        acc[r][g] = simd.mul_add(x[r], w, acc[r][g]);
-                    }
-                }
-            }
+        if !features.is_multiple_of(PANEL) {
+            multiply_rest::<S, T, R, G>(simd, tails, &lines[full * classes + first..], &mut acc);
         }
+        self.write_logits(simd, row, first, acc);
+    }
 
+    /// `scale * sum + bias` of a tile's sums.
+    #[inline(always)]
+    fn write_logits<S: Simd, const R: usize, const G: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        first: usize,
+        acc: [[S::Vector; G]; R],
+    ) {
         let scale = simd.splat(self.scale);
+        let bias = &self.bias[first..][..G];
         for r in 0..R {
-            let logits = &mut self.logits[(row + r) * classes + first..][..G];
-            let bias = &self.bias[first..][..G];
+            let logits = &mut self.logits[(row + r) * self.weights.classes() + first..][..G];
             for chunk in 0..G.div_ceil(S::LANES) {
                 let lanes = chunk * S::LANES..G.min((chunk + 1) * S::LANES);
                 let mut sums = S::array(simd.splat(0.0));
                 for g in lanes.clone() {
                     sums[g % S::LANES] = acc[r][g];
                 }
-                let sums = simd.sum_lanes(sums);
-                match (
-                    S::arrays(&bias[lanes.clone()]).0.first(),
-                    S::arrays_mut(&mut logits[lanes.clone()]).0.first_mut(),
-                ) {
-                    (Some(bias), Some(logits)) => simd.store(simd.mul_add(scale, sums, simd.load(bias)), logits),
-                    _ => {
-                        let bias = simd.load_partial(&bias[lanes.clone()]);
-                        simd.store_partial(simd.mul_add(scale, sums, bias), &mut logits[lanes]);
-                    }
-                }
+                let bias = load_start(simd, &bias[lanes.clone()]);
+                store_start(simd, simd.mul_add(scale, simd.sum_lanes(sums), bias), &mut logits[lanes]);
             }
         }
     }
@@ -287,6 +275,30 @@ fn multiply_panel<S: Simd, T: Element, const R: usize, const G: usize>(
         let mut x = [simd.splat(0.0); R];
         for r in 0..R {
             x[r] = T::load(simd, &S::arrays(&panels[r][p]).0[part]);
+        }
+        for g in 0..G {
+            let w = simd.load(&S::arrays(&w[g].0).0[part]);
+            for r in 0..R {
+                acc[r][g] = simd.mul_add(x[r], w, acc[r][g]);
+            }
+        }
+    }
+}
+
+/// The same for the features that are left over of whole panels, of each row and of each class.
+#[inline(always)]
+fn multiply_rest<S: Simd, T: Element, const R: usize, const G: usize>(
+    simd: S,
+    tails: [&[T]; R],
+    w: &[Line],
+    acc: &mut [[S::Vector; G]; R],
+) {
+    let (w, rest) = (&w[..G], tails[0].len());
+    for part in 0..rest.div_ceil(S::LANES) {
+        let lanes = part * S::LANES..rest.min((part + 1) * S::LANES);
+        let mut x = [simd.splat(0.0); R];
+        for r in 0..R {
+            x[r] = T::load_partial(simd, &tails[r][lanes.clone()]);
         }
         for g in 0..G {
             let w = simd.load(&S::arrays(&w[g].0).0[part]);

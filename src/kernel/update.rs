@@ -26,7 +26,7 @@ use super::skip::skips_in_residual;
 use crate::level::Kernel;
 use crate::matrix::Rows;
 use crate::parallel::Divide;
-use crate::simd::{Column, Columns, Element, Simd};
+use crate::simd::{Column, Columns, Element, Simd, load_start};
 use crate::weights::{Line, PANEL};
 use crate::zeros::{BLOCK, WORD, transpose};
 use core::ops::Range;
@@ -374,11 +374,7 @@ impl Kernel for UpdateBias<'_> {
             for rows in self.d.chunks(BIAS_SUMS * classes) {
                 for (acc, d) in acc.iter_mut().zip(rows.chunks_exact(classes)) {
                     let d = &d[first..first + bias.len()];
-                    let d = match S::arrays(d).0.first() {
-                        Some(d) => simd.load(d),
-                        None => simd.load_partial(d),
-                    };
-                    *acc = simd.add(*acc, d);
+                    *acc = simd.add(*acc, load_start(simd, d));
                 }
             }
             let mut sums = S::array(0.0);

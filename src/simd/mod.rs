@@ -183,6 +183,24 @@ pub(crate) fn padded<S: Simd, T: Copy>(from: &[T], fill: T) -> S::Array<T> {
     array
 }
 
+/// Reads a vector from the start of a slice; where that is shorter, the other lanes are 0.
+#[inline(always)]
+pub(crate) fn load_start<S: Simd>(simd: S, from: &[f32]) -> S::Vector {
+    match S::arrays(from).0.first() {
+        Some(from) => simd.load(from),
+        None => simd.load_partial(from),
+    }
+}
+
+/// Writes a vector to the start of a slice; where that is shorter, only the lanes that it takes.
+#[inline(always)]
+pub(crate) fn store_start<S: Simd>(simd: S, v: S::Vector, to: &mut [f32]) {
+    match S::arrays_mut(to).0.first_mut() {
+        Some(to) => simd.store(v, to),
+        None => simd.store_partial(v, to),
+    }
+}
+
 /// A token that only detection makes.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! token {

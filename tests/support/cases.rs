@@ -22,9 +22,9 @@ pub(crate) const FEATURES: [usize; 26] = [
     1030, // above 1024, where blocks of features would end
 ];
 
-/// Classes are accumulated in tiles of up to about a dozen, transposed in 4 x 4 to 16 x 16, and go to a general product
-/// when there are many.
-pub(crate) const CLASSES: [usize; 23] = [
+/// Classes are accumulated in tiles of up to about a dozen, transposed in 4 x 4 to 16 x 16, and run along the lanes in
+/// panels of 16, up to three to a tile, where they are many or the features few.
+pub(crate) const CLASSES: [usize; 25] = [
     1, // softmax of one class: always 1
     2, // the smallest that learns
     3, 4, 5, // a transposed tile of 4; half a tile of 10
@@ -33,7 +33,7 @@ pub(crate) const CLASSES: [usize; 23] = [
     12, 13, // three tiles of 4 and one more
     16, 17, // a tile of 16
     24, 25, 26, // two tiles of 12, five of 5, and one more
-    33, 64, 65, // several tiles with and without a tail
+    32, 33, 48, 64, 65, // several tiles with and without a tail; two, three and four panels
     100, 300, // many classes
 ];
 
@@ -53,8 +53,7 @@ pub(crate) const ROWS: [usize; 15] = [
 const LONG: [(usize, usize, usize); 6] =
     [(1023, 784, 10), (1025, 785, 10), (4099, 33, 10), (2050, 784, 3), (700, 784, 26), (20_001, 3, 2)];
 
-/// Very many classes and rows go to a general product, in blocks of its own: just too few of either, just enough of
-/// both, and more than a block of each.
+/// Very many classes of very many rows, with few features.
 pub(crate) const WIDE: [(usize, usize, usize); 5] =
     [(511, 3, 2048), (512, 17, 2047), (512, 33, 2048), (1025, 5, 2049), (515, 19, 3075)];
 

@@ -15,11 +15,11 @@
 
 #![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
 
-use super::{Group, groups, load_classes, store_classes};
+use super::{Group, groups};
 use crate::kernel::balanced::balanced;
 use crate::level::Kernel;
 use crate::matrix::Rows;
-use crate::simd::{Element, Simd, padded_values};
+use crate::simd::{Element, Simd, load_start, padded_values, store_start};
 use crate::weights::{Line, PANEL, Weights};
 use core::ops::Range;
 
@@ -107,7 +107,7 @@ impl<T: Element> Forward<'_, T> {
             for r in 0..R {
                 let logits = &self.logits[(row + r) * classes..][group.range()];
                 for n in 0..N {
-                    acc[r][n] = load_classes(simd, &logits[n * S::LANES..]);
+                    acc[r][n] = load_start(simd, &logits[n * S::LANES..]);
                 }
             }
         }
@@ -139,9 +139,9 @@ impl<T: Element> Forward<'_, T> {
             for n in 0..N {
                 let mut out = acc[r][n];
                 if last {
-                    out = simd.mul_add(scale, out, load_classes(simd, &bias[n * S::LANES..]));
+                    out = simd.mul_add(scale, out, load_start(simd, &bias[n * S::LANES..]));
                 }
-                store_classes(simd, out, &mut logits[n * S::LANES..]);
+                store_start(simd, out, &mut logits[n * S::LANES..]);
             }
         }
     }

@@ -54,21 +54,3 @@ fn groups<S: Simd>(classes: usize) -> impl Iterator<Item = Group> {
     let group = |panels: Range<usize>| Group { first: panels.start * PANEL, len: panels.len() * PANEL };
     balanced(whole, most).map(group).chain((rest.len > 0).then_some(rest))
 }
-
-/// Reads a vector of a row of logits, or of their residual, of which fewer values than lanes may be left.
-#[inline(always)]
-fn load_classes<S: Simd>(simd: S, from: &[f32]) -> S::Vector {
-    match S::arrays(from).0.first() {
-        Some(from) => simd.load(from),
-        None => simd.load_partial(from),
-    }
-}
-
-/// Writes what [`load_classes`] reads.
-#[inline(always)]
-fn store_classes<S: Simd>(simd: S, v: S::Vector, to: &mut [f32]) {
-    match S::arrays_mut(to).0.first_mut() {
-        Some(to) => simd.store(v, to),
-        None => simd.store_partial(v, to),
-    }
-}

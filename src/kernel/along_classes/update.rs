@@ -15,12 +15,12 @@
 
 #![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
 
-use super::{Group, groups, load_classes, store_classes};
+use super::{Group, groups};
 use crate::kernel::balanced::balanced;
 use crate::level::Kernel;
 use crate::matrix::Rows;
 use crate::parallel::Divide;
-use crate::simd::{Element, Simd};
+use crate::simd::{Element, Simd, load_start, store_start};
 use crate::weights::{Line, PANEL};
 use core::hint::black_box;
 use core::mem::MaybeUninit;
@@ -177,8 +177,7 @@ impl Block<'_> {
             let d = &d[group.first..][..group.len];
             let mut vectors = [simd.splat(0.0); N];
             for n in 0..N {
-                vectors[n] =
-                    if PARTIAL { load_classes(simd, &d[n * S::LANES..]) } else { simd.load(&S::arrays(d).0[n]) };
+                vectors[n] = if PARTIAL { load_start(simd, &d[n * S::LANES..]) } else { simd.load(&S::arrays(d).0[n]) };
             }
             let x = &x[first..first + F];
             for f in 0..F {
@@ -204,7 +203,7 @@ impl Block<'_> {
                 if PARTIAL {
                     // What fills the last panel up stays zero even where the sum is not finite.
                     let own = S::LANES.min(group.len - n * S::LANES);
-                    store_classes(simd, sum, &mut a.as_mut()[..own]);
+                    store_start(simd, sum, &mut a.as_mut()[..own]);
                 } else {
                     simd.store(sum, a);
                 }
