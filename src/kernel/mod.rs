@@ -140,8 +140,8 @@ fn normalise(level: Level, logits: &mut [f32], classes: usize, form: Form) -> Re
 ///
 /// For a row of target probabilities `t` the loss is `-sum of t[c] * ln p[c]` and the gradient
 /// `p * sum(t) - t`; a class whose target is 0 adds nothing, even where its logit is -inf.
-/// The losses and gradients of finite logits are finite, for targets whose rows sum to less than `f32::MAX`. A row with a NaN or a +inf, or all of -inf,
-/// gives NaN; a label whose logit is -inf gives an infinite loss.
+/// The losses and gradients of finite logits are finite, for targets whose rows sum to less than `f32::MAX`. A row with a
+/// NaN or a +inf, or all of -inf, gives NaN; a label whose logit is -inf gives an infinite loss.
 ///
 /// # Errors
 /// [`Error::Size`] where `classes` is 0, [`Error::Shape`] where the lengths disagree, [`Error::Label`]
