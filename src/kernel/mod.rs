@@ -253,17 +253,17 @@ fn update(
     expect("bias", bias.len(), classes)?;
     expect("residual", d.len(), elements(x.rows(), classes))?;
     let scaled = alpha * x.scale();
-    let lanes_are_classes = weights.lanes_are_classes();
+    let (lanes_are_classes, panel_lines) = (weights.lanes_are_classes(), weights.panel_lines());
     let lines = weights.lines_mut();
     match x.values() {
         Values::F32(v) => {
             let x = x.rows_of(v);
-            let update = Update { x, d, classes, alpha: scaled, keep, lines, first_panel: 0 };
+            let update = Update { x, d, classes, alpha: scaled, keep, lines, panel_lines, first_panel: 0 };
             update_weights(level, threads, update, lanes_are_classes);
         }
         Values::U8(v) => {
             let x = x.rows_of(v);
-            let update = Update { x, d, classes, alpha: scaled, keep, lines, first_panel: 0 };
+            let update = Update { x, d, classes, alpha: scaled, keep, lines, panel_lines, first_panel: 0 };
             update_weights(level, threads, update, lanes_are_classes);
         }
     }
@@ -273,9 +273,7 @@ fn update(
 
 fn update_weights<T: Element>(level: Level, threads: usize, update: Update<'_, T>, lanes_are_classes: bool) {
     if lanes_are_classes {
-        let Update { x, d, classes, alpha, keep, lines, first_panel } = update;
-        let update = along_classes::Update { x, d, classes, alpha, keep, lines, first_panel };
-        parallel::run(level, threads, update);
+        parallel::run(level, threads, along_classes::Update(update));
     } else {
         parallel::run(level, threads, update);
     }

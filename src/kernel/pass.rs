@@ -28,10 +28,11 @@ impl<T: Element> Kernel for Pass<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { x, scale, weights, bias, logits, losses } = self;
+        let forward = Forward { x, scale, weights, bias, logits: &mut *logits };
         if weights.lanes_are_classes() {
-            along_classes::Forward { x, scale, weights, bias, logits: &mut *logits }.run(simd);
+            along_classes::Forward(forward).run(simd);
         } else {
-            Forward { x, scale, weights, bias, logits: &mut *logits }.run(simd);
+            forward.run(simd);
         }
         if let Some((targets, losses)) = losses {
             CrossEntropy { logits, classes: weights.classes(), targets, losses }.run(simd);

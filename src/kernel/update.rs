@@ -49,8 +49,10 @@ pub(crate) struct Update<'a, T> {
     pub(crate) alpha: f32,
     /// Whether what A holds is kept or overwritten.
     pub(crate) keep: bool,
-    /// The panels of A to write, each a line a class.
+    /// The panels of A to write.
     pub(crate) lines: &'a mut [Line],
+    /// The lines of a panel.
+    pub(crate) panel_lines: usize,
     /// The number of A's panels that stand before `lines`.
     pub(crate) first_panel: usize,
 }
@@ -109,7 +111,7 @@ impl<T: Element> Kernel for Update<'_, T> {
 impl<T: Element> Divide for Update<'_, T> {
     /// Whole panels: features are shared out, so that no sum depends on how.
     fn len(&self) -> usize {
-        self.lines.len() / self.classes
+        self.lines.len() / self.panel_lines
     }
 
     fn work(&self) -> usize {
@@ -117,7 +119,7 @@ impl<T: Element> Divide for Update<'_, T> {
     }
 
     fn split_at(self, panel: usize) -> (Self, Self) {
-        let (left, right) = self.lines.split_at_mut(panel * self.classes);
+        let (left, right) = self.lines.split_at_mut(panel * self.panel_lines);
         let first_panel = self.first_panel + panel;
         (Self { lines: left, ..self }, Self { lines: right, first_panel, ..self })
     }

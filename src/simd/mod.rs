@@ -1,6 +1,6 @@
 //! The vector operations the kernels are written in: one trait, implemented once per instruction set,
-//! in the file that bears the set's name. No loops over data and no choice of instruction set here;
-//! the choice is `level.rs`.
+//! in the file that bears the set's name; and how slices and rows are read through them (`columns`). No
+//! arithmetic over data and no choice of instruction set here; the choice is `level.rs`.
 //!
 //! The trait is as small as the kernels allow. An operation is here because two instruction sets do it
 //! differently, and it is used by a kernel.

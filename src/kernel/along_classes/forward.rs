@@ -17,10 +17,10 @@
 
 use super::{Group, groups};
 use crate::kernel::balanced::balanced;
+use crate::kernel::forward;
 use crate::level::Kernel;
-use crate::matrix::Rows;
 use crate::simd::{Element, Simd, load_start, padded_values, store_start};
-use crate::weights::{Line, PANEL, Weights};
+use crate::weights::{Line, PANEL};
 use core::ops::Range;
 
 /// Rows that a chunk's weights are read for: 128 rows of a chunk are 64 KB, which the second-level cache holds.
@@ -29,24 +29,18 @@ const ROW_BLOCK: usize = 128;
 /// Panels of a chunk: 128 features of 48 classes are 24 KB, half of a first-level cache.
 const CHUNK: usize = 8;
 
-/// One run of the kernel. The fields' shapes are checked by who makes one.
-pub(crate) struct Forward<'a, T> {
-    pub(crate) x: Rows<'a, T>,
-    pub(crate) scale: f32,
-    pub(crate) weights: &'a Weights,
-    pub(crate) bias: &'a [f32],
-    pub(crate) logits: &'a mut [f32],
-}
+/// The forward pass, done this way.
+pub(crate) struct Forward<'a, T>(pub(crate) forward::Forward<'a, T>);
 
 impl<T: Element> Kernel for Forward<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let panels = self.weights.features().div_ceil(PANEL);
-        for rows in balanced(self.x.len(), ROW_BLOCK) {
+        let panels = self.0.weights.features().div_ceil(PANEL);
+        for rows in balanced(self.0.x.len(), ROW_BLOCK) {
             for chunk in balanced(panels, CHUNK) {
-                for group in groups::<S>(self.weights.classes()) {
+                for group in groups::<S>(self.0.weights.classes()) {
                     self.group(simd, rows.clone(), &chunk, group);
                 }
             }
@@ -101,11 +95,11 @@ impl<T: Element> Forward<'_, T> {
         chunk: &Range<usize>,
         group: Group,
     ) {
-        let (features, classes) = (self.weights.features(), self.weights.classes());
+        let (features, classes) = (self.0.weights.features(), self.0.weights.classes());
         let mut acc = [[simd.splat(0.0); N]; R];
         if chunk.start > 0 {
             for r in 0..R {
-                let logits = &self.logits[(row + r) * classes..][group.range()];
+                let logits = &self.0.logits[(row + r) * classes..][group.range()];
                 for n in 0..N {
                     acc[r][n] = load_start(simd, &logits[n * S::LANES..]);
                 }
@@ -114,10 +108,10 @@ impl<T: Element> Forward<'_, T> {
 
         let mut x: [&[T]; R] = [&[]; R];
         for r in 0..R {
-            x[r] = self.x.row(row + r);
+            x[r] = self.0.x.row(row + r);
         }
-        let panel_lines = self.weights.panel_lines();
-        let panels = self.weights.lines().chunks_exact(panel_lines).skip(chunk.start);
+        let panel_lines = self.0.weights.panel_lines();
+        let panels = self.0.weights.lines().chunks_exact(panel_lines).skip(chunk.start);
         for (p, panel) in chunk.clone().zip(panels) {
             let w = &panel[group.first..];
             let mut scratch = [[0.0; PANEL]; R];
@@ -132,10 +126,10 @@ impl<T: Element> Forward<'_, T> {
         }
 
         let last = chunk.end * PANEL >= features;
-        let scale = simd.splat(self.scale);
+        let scale = simd.splat(self.0.scale);
         for r in 0..R {
-            let logits = &mut self.logits[(row + r) * classes..][group.range()];
-            let bias = &self.bias[group.range()];
+            let logits = &mut self.0.logits[(row + r) * classes..][group.range()];
+            let bias = &self.0.bias[group.range()];
             for n in 0..N {
                 let mut out = acc[r][n];
                 if last {

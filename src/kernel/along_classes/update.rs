@@ -17,8 +17,8 @@
 
 use super::{Group, groups};
 use crate::kernel::balanced::balanced;
+use crate::kernel::update;
 use crate::level::Kernel;
-use crate::matrix::Rows;
 use crate::parallel::Divide;
 use crate::simd::{Element, Simd, load_start, store_start};
 use crate::weights::{Line, PANEL};
@@ -30,36 +30,21 @@ use core::mem::MaybeUninit;
 /// lose a tenth.
 const ROW_BLOCK: usize = 64;
 
-/// One run of the kernel over whole panels of A. The fields' shapes are checked by who makes one.
-pub(crate) struct Update<'a, T> {
-    pub(crate) x: Rows<'a, T>,
-    /// `[n, classes]`
-    pub(crate) d: &'a [f32],
-    pub(crate) classes: usize,
-    pub(crate) alpha: f32,
-    /// Whether what A holds is kept or overwritten.
-    pub(crate) keep: bool,
-    /// The panels of A to write, each a line a class, filled up to a multiple of 16.
-    pub(crate) lines: &'a mut [Line],
-    /// The number of A's panels that stand before `lines`.
-    pub(crate) first_panel: usize,
-}
+/// The update, done this way.
+pub(crate) struct Update<'a, T>(pub(crate) update::Update<'a, T>);
 
 impl<T: Element> Divide for Update<'_, T> {
-    /// Whole panels: features are shared out, so that no sum depends on how.
     fn len(&self) -> usize {
-        self.lines.len() / self.panel_lines()
+        self.0.len()
     }
 
     fn work(&self) -> usize {
-        self.lines.len().saturating_mul(PANEL).saturating_mul(self.x.len())
+        self.0.work()
     }
 
     fn split_at(self, panel: usize) -> (Self, Self) {
-        let lines = self.panel_lines();
-        let (left, right) = self.lines.split_at_mut(panel * lines);
-        let first_panel = self.first_panel + panel;
-        (Self { lines: left, ..self }, Self { lines: right, first_panel, ..self })
+        let (left, right) = self.0.split_at(panel);
+        (Self(left), Self(right))
     }
 }
 
@@ -68,11 +53,10 @@ impl<T: Element> Kernel for Update<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { x, d, classes, alpha, keep, lines, first_panel } = self;
+        let update::Update { x, d, classes, alpha, keep, lines, panel_lines, first_panel } = self.0;
         if x.len() == 0 && !keep {
             lines.fill(Line([0.0; PANEL]));
         }
-        let panel_lines = classes.next_multiple_of(PANEL);
         let mut packed = [const { MaybeUninit::uninit() }; ROW_BLOCK];
         for rows in balanced(x.len(), ROW_BLOCK) {
             // Opaque, or the compiler works the number out anew for every row.
@@ -116,12 +100,6 @@ fn pack<'a, S: Simd, T: Element>(simd: S, row: &[T], packed: &'a mut MaybeUninit
         }
     }
     packed
-}
-
-impl<T> Update<'_, T> {
-    const fn panel_lines(&self) -> usize {
-        self.classes.next_multiple_of(PANEL)
-    }
 }
 
 /// A panel of features in a block of rows.
