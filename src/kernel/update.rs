@@ -134,8 +134,8 @@ impl<T: Element> Update<'_, T> {
 
     /// The number of features that `lines` holds.
     #[inline(always)]
-    pub(super) fn features(&self) -> usize {
-        (self.x.features() - self.first_panel * PANEL).min(self.lines.len() / self.classes * PANEL)
+    fn features(&self) -> usize {
+        (self.x.features() - self.first_panel * PANEL).min(self.lines.len() / self.panel_lines * PANEL)
     }
 
     /// The most classes of a tile, where it covers 2 vectors of features or more.
