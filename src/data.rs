@@ -1,11 +1,10 @@
 //! Rows with their labels in memory: datasets, splits that share storage, and the order in which batches pick rows.
 //! How bytes become rows is `idx`'s and `mnist`'s business; what is computed on a batch is the kernels'.
 
+use crate::blocks::Blocks;
 use crate::error::{Error, Result};
-use crate::kernel::LEAST_SHARE;
 use crate::matrix::{Batch, Matrix, Targets, Values};
 use crate::pages::Pages;
-use crate::zeros::Zeros;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -21,14 +20,19 @@ pub struct Dataset {
     features: usize,
     classes: usize,
     range: Range<usize>,
-    /// Of all rows of the storage.
-    zeros: Option<Arc<Zeros>>,
+    index: Option<Arc<Index>>,
 }
 
 /// Whole rows, row-major, as many as labels.
 enum Storage {
     U8 { pixels: Pages, labels: Pages },
     F32 { values: Vec<f32>, labels: Vec<u32> },
+}
+
+/// The blocks of all rows of a storage.
+enum Index {
+    U8(Blocks<u8>),
+    F32(Blocks<f32>),
 }
 
 impl Dataset {
@@ -49,7 +53,7 @@ impl Dataset {
         check_shape("pixels", pixels.len(), labels.len(), features, classes)?;
         check_labels(labels.iter().map(|&label| u32::from(label)), classes)?;
         let range = 0..labels.len();
-        Ok(Self { storage: Arc::new(Storage::U8 { pixels, labels }), features, classes, range, zeros: None })
+        Ok(Self { storage: Arc::new(Storage::U8 { pixels, labels }), features, classes, range, index: None })
     }
 
     /// Takes values `[rows, features]`, row-major, and one label below `classes` for each row.
@@ -61,7 +65,7 @@ impl Dataset {
         check_shape("values", values.len(), labels.len(), features, classes)?;
         check_labels(labels.iter().copied(), classes)?;
         let range = 0..labels.len();
-        Ok(Self { storage: Arc::new(Storage::F32 { values, labels }), features, classes, range, zeros: None })
+        Ok(Self { storage: Arc::new(Storage::F32 { values, labels }), features, classes, range, index: None })
     }
 
     /// How many rows there are; may be 0.
@@ -82,33 +86,39 @@ impl Dataset {
     /// The rows as a matrix `[rows, features]`; pixels read as `pixel / 255`.
     pub fn x(&self) -> Matrix<'_> {
         let cells = self.range.start * self.features..self.range.end * self.features;
-        let values = match &*self.storage {
-            Storage::U8 { pixels, .. } => Values::U8(&pixels[cells]),
-            Storage::F32 { values, .. } => Values::F32(&values[cells]),
+        let values = match (&*self.storage, self.index.as_deref()) {
+            (Storage::U8 { pixels, .. }, Some(Index::U8(blocks))) => {
+                Values::U8(&pixels[cells], Some(blocks.view(self.range.clone())))
+            }
+            (Storage::F32 { values, .. }, Some(Index::F32(blocks))) => {
+                Values::F32(&values[cells], Some(blocks.view(self.range.clone())))
+            }
+            (Storage::U8 { pixels, .. }, _) => Values::U8(&pixels[cells], None),
+            (Storage::F32 { values, .. }, _) => Values::F32(&values[cells], None),
         };
-        let zeros = self.zeros.as_ref().map(|zeros| zeros.view().rows(self.range.clone()));
-        Matrix::whole(values, self.features).with_zeros(zeros)
+        Matrix::whole(values, self.features)
     }
 
-    /// The same rows with an index of those blocks of 8 features that are all zero, for the kernels to skip: the
-    /// results are the same to the last bit. It takes one pass over the rows and a bit for each block.
+    /// The same rows with an index of what is not zero in them, for a [`Trainer`](crate::Trainer) to skip the rest. The
+    /// index puts features together that are zero in the same rows, and holds each row's blocks of 16 of which one is not.
+    /// It takes two passes over the rows, and memory for a copy of those blocks and 16 bytes a row.
     ///
-    /// Where fewer than a quarter of the blocks are zero it would not pay at any level, and there is none. Where it
-    /// would not pay at one level, that level leaves it alone: `avx512` skips where two fifths of the blocks of 16 are
-    /// zero, `avx2` and `neon` where half of those of 8 are.
+    /// Where fewer than two fifths of the blocks are zero it would not pay, and there is none.
+    ///
+    /// The sums over features come in another order than without an index, so that results may differ in their last
+    /// bits. From 8 classes on blocks are skipped; with fewer, and with few features, all is read as ever.
     #[must_use]
     pub fn skip_zeros(self) -> Self {
-        let zeros = match &*self.storage {
-            Storage::U8 { pixels, .. } => Zeros::find::<u8>(pixels, self.features),
-            Storage::F32 { values, .. } => Zeros::find(values, self.features),
+        let index = match &*self.storage {
+            Storage::U8 { pixels, .. } => Blocks::find(&pixels[..], self.features).map(Index::U8),
+            Storage::F32 { values, .. } => Blocks::find(values, self.features).map(Index::F32),
         };
-        let pays = zeros.shares().blocks >= LEAST_SHARE;
-        Self { zeros: pays.then(|| Arc::new(zeros)), ..self }
+        Self { index: index.map(Arc::new), ..self }
     }
 
-    /// Whether there is an index of zero blocks.
+    /// Whether there is an index of what is not zero.
     pub fn skips_zeros(&self) -> bool {
-        self.zeros.is_some()
+        self.index.is_some()
     }
 
     /// The labels, one for each row.

@@ -28,6 +28,7 @@
 
 extern crate alloc;
 
+mod blocks;
 mod data;
 mod error;
 #[cfg(feature = "mnist")]
@@ -41,6 +42,7 @@ pub mod metrics;
 pub mod mnist;
 mod model;
 mod optimizer;
+mod order;
 mod pages;
 mod parallel;
 #[cfg(feature = "std")]
@@ -49,7 +51,6 @@ pub mod roofline;
 mod simd;
 mod train;
 mod weights;
-mod zeros;
 
 pub use data::{Batches, Dataset};
 pub use error::{Error, Result};

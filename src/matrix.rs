@@ -1,8 +1,11 @@
 //! Borrowed views of the data: feature rows, their targets, and the two as a batch; whole, or with rows
 //! picked by index. Shapes are checked here, once. Nothing is copied and nothing is computed.
 
+use crate::blocks::{Block, BlocksView, WORD};
 use crate::error::{Error, Result};
-use crate::zeros::{Shares, ZerosView};
+use crate::order::FeatureOrder;
+use crate::simd::Simd;
+use alloc::sync::Arc;
 
 /// A dense matrix `[rows, features]` in row-major order, borrowed; of f32, or of u8 pixels that the
 /// kernels widen in registers.
@@ -22,15 +25,13 @@ pub struct Matrix<'a> {
     scale: f32,
     features: usize,
     pick: Pick<'a>,
-    /// Which blocks of the values are zero, where that is known.
-    zeros: Option<ZerosView<'a>>,
 }
 
-/// The element types that a matrix may have.
+/// The element types that a matrix may have, each with the index of its blocks that are not zero, where there is one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Values<'a> {
-    F32(&'a [f32]),
-    U8(&'a [u8]),
+    F32(&'a [f32], Option<BlocksView<'a, f32>>),
+    U8(&'a [u8], Option<BlocksView<'a, u8>>),
 }
 
 /// Which rows, in which order.
@@ -80,7 +81,7 @@ impl<'a> Matrix<'a> {
     /// rows.
     pub fn from_f32(values: &'a [f32], features: usize) -> Result<Self> {
         check_rows("matrix values", values.len(), "features", features)?;
-        Ok(Self::whole(Values::F32(values), features))
+        Ok(Self::whole(Values::F32(values, None), features))
     }
 
     /// Views pixels as `[values.len() / features, features]`; a pixel reads as `pixel / 255`.
@@ -89,21 +90,16 @@ impl<'a> Matrix<'a> {
     /// As [`Matrix::from_f32`].
     pub fn from_u8(values: &'a [u8], features: usize) -> Result<Self> {
         check_rows("matrix values", values.len(), "features", features)?;
-        Ok(Self::whole(Values::U8(values), features))
+        Ok(Self::whole(Values::U8(values, None), features))
     }
 
     /// As the public constructors, by a caller that made sure of the shape.
     pub(crate) const fn whole(values: Values<'a>, features: usize) -> Self {
         let (len, scale) = match values {
-            Values::F32(values) => (values.len(), 1.0),
-            Values::U8(values) => (values.len(), 1.0 / 255.0),
+            Values::F32(values, _) => (values.len(), 1.0),
+            Values::U8(values, _) => (values.len(), 1.0 / 255.0),
         };
-        Self { values, scale, features, pick: Pick::Whole { rows: len / features }, zeros: None }
-    }
-
-    /// The same values with what is known of their zeros.
-    pub(crate) const fn with_zeros(self, zeros: Option<ZerosView<'a>>) -> Self {
-        Self { zeros, ..self }
+        Self { values, scale, features, pick: Pick::Whole { rows: len / features } }
     }
 
     /// As [`select`](Self::select) on a whole matrix, by a caller that made sure of the indices.
@@ -147,10 +143,19 @@ impl<'a> Matrix<'a> {
         self.scale
     }
 
-    /// This view's rows over its values, whose type the caller has seen.
-    pub(crate) const fn rows_of<T>(&self, values: &'a [T]) -> Rows<'a, T> {
-        let Self { features, pick, zeros, .. } = *self;
-        Rows { values, features, pick, zeros, start: 0, end: pick.len() }
+    /// The order of the features in the index, where there is one.
+    pub(crate) const fn order(&self) -> Option<&'a Arc<FeatureOrder>> {
+        match &self.values {
+            Values::F32(_, Some(blocks)) => Some(blocks.order()),
+            Values::U8(_, Some(blocks)) => Some(blocks.order()),
+            _ => None,
+        }
+    }
+
+    /// This view's rows over its values, whose type the caller has seen, with or without their index.
+    pub(crate) const fn rows_of<T>(&self, values: &'a [T], blocks: Option<BlocksView<'a, T>>) -> Rows<'a, T> {
+        let Self { features, pick, .. } = *self;
+        Rows { values, features, pick, blocks, start: 0, end: pick.len() }
     }
 }
 
@@ -171,12 +176,12 @@ pub(crate) struct Rows<'a, T> {
     values: &'a [T],
     features: usize,
     pick: Pick<'a>,
-    zeros: Option<ZerosView<'a>>,
+    blocks: Option<BlocksView<'a, T>>,
     start: usize,
     end: usize,
 }
 
-impl<'a, T> Rows<'a, T> {
+impl<'a, T: Copy> Rows<'a, T> {
     #[inline(always)]
     pub(crate) const fn len(&self) -> usize {
         self.end - self.start
@@ -194,20 +199,11 @@ impl<'a, T> Rows<'a, T> {
         &self.values[start..start + self.features]
     }
 
-    /// How much of the rows is zero, where that is known.
+    /// The same rows in their index, where there is one.
     #[inline(always)]
-    pub(crate) fn shares(&self) -> Option<Shares> {
-        self.zeros.map(ZerosView::shares)
-    }
-
-    /// A bit for each block of 8 features of the row's whole panels, set where the block is not all zero; none where
-    /// that is not known.
-    #[inline(always)]
-    pub(crate) fn blocks(&self, position: usize) -> &'a [u64] {
-        match self.zeros {
-            Some(zeros) => zeros.row(self.pick.get(self.start + position)),
-            None => &[],
-        }
+    pub(crate) fn indexed(&self) -> Option<IndexedRows<'a, T>> {
+        let Self { pick, blocks, start, end, .. } = *self;
+        blocks.map(|blocks| IndexedRows { blocks, pick, start, end })
     }
 
     /// Whether the rows are picked, and do not follow each other in memory.
@@ -226,6 +222,52 @@ impl<'a, T> Rows<'a, T> {
     pub(crate) const fn split_at(self, position: usize) -> (Self, Self) {
         let middle = self.start + position;
         (Self { end: middle, ..self }, Self { start: middle, ..self })
+    }
+}
+
+/// A range of a matrix's rows as their index has them: the blocks that are not all zero.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IndexedRows<'a, T> {
+    blocks: BlocksView<'a, T>,
+    pick: Pick<'a>,
+    start: usize,
+    end: usize,
+}
+
+impl<'a, T: Copy> IndexedRows<'a, T> {
+    #[inline(always)]
+    pub(crate) const fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// The bits of the row at this position of the range, one a panel.
+    #[inline(always)]
+    pub(crate) fn bits(&self, position: usize) -> &'a [u64] {
+        self.blocks.bits(self.pick.get(self.start + position))
+    }
+
+    /// The blocks of the row at this position of the range, one for each bit that is set.
+    #[inline(always)]
+    pub(crate) fn blocks(&self, position: usize) -> &'a [Block<T>] {
+        self.blocks.blocks(self.pick.get(self.start + position))
+    }
+
+    /// Those from a panel on.
+    #[inline(always)]
+    pub(crate) fn blocks_from(&self, position: usize, panel: usize) -> &'a [Block<T>] {
+        let bits = self.bits(position);
+        let (words, bit) = (panel / WORD, panel % WORD);
+        let mut before = (bits[words] & ((1 << bit) - 1)).count_ones();
+        for word in &bits[..words] {
+            before += word.count_ones();
+        }
+        &self.blocks(position)[before as usize..]
+    }
+
+    /// Asks for what says where the blocks of the row at this position are.
+    #[inline(always)]
+    pub(crate) fn ask_for_place<S: Simd>(&self, simd: S, position: usize) {
+        self.blocks.ask_for_place(simd, self.pick.get(self.start + position));
     }
 }
 

@@ -131,11 +131,17 @@ impl SoftmaxRegression {
         Self { threads: threads.max(1), ..self }
     }
 
+    /// The same model with its weights in the usual layout.
+    pub(crate) fn plain(self) -> Self {
+        if self.weights.are_plain() { self } else { Self { weights: self.weights.reordered(None), ..self } }
+    }
+
     pub(crate) fn parameters_mut(&mut self) -> (&mut Weights, &mut [f32]) {
         (&mut self.weights, &mut self.bias)
     }
 
-    /// Writes the logits of rows `x [n, features]` into `logits [n, classes]`. Allocates nothing.
+    /// Writes the logits of rows `x [n, features]` into `logits [n, classes]`. Allocates nothing, but in a model lent by
+    /// a trainer on rows that skip zeros: see [`Trainer::model`](crate::Trainer::model).
     ///
     /// # Errors
     /// [`Error::Shape`] where `x` or `logits` does not fit the model.
@@ -143,7 +149,8 @@ impl SoftmaxRegression {
         kernel::forward_threads(self.level, self.threads, x, &self.weights, &self.bias, logits)
     }
 
-    /// Writes the probabilities of rows `x [n, features]` into `proba [n, classes]`. Allocates nothing.
+    /// Writes the probabilities of rows `x [n, features]` into `proba [n, classes]`. Allocates as
+    /// [`logits_into`](Self::logits_into).
     ///
     /// # Errors
     /// [`Error::Shape`] where `x` or `proba` does not fit the model.

@@ -41,7 +41,8 @@ impl Trainer {
     /// One step on a batch. Returns the batch's loss before the step, in nats: the sum or the mean over its
     /// rows, as the reduction says.
     ///
-    /// Allocates only where the batch is larger than any before it.
+    /// Allocates only where the batch is larger than any before it, or where its rows have an index
+    /// ([`Dataset::skip_zeros`](crate::Dataset::skip_zeros)) and those before had none or another.
     ///
     /// # Errors
     /// [`Error::Size`] for an empty batch, [`Error::Shape`] or [`Error::Label`] for one that does not fit
@@ -61,6 +62,7 @@ impl Trainer {
         let (logits, losses) = (&mut self.logits[..rows * classes], &mut self.losses[..rows]);
 
         let (weights, bias) = self.model.parameters_mut();
+        weights.put_in_order_of(batch.x);
         let sum = kernel::loss_threads(level, threads, batch, (weights, bias), logits, losses)?;
         if !sum.is_finite() {
             return Err(Error::NonFiniteLoss { loss: sum });
@@ -69,7 +71,9 @@ impl Trainer {
         Ok(self.sgd.reduce(sum, rows))
     }
 
-    /// The model as trained so far.
+    /// The model as trained so far. While steps skip zeros its weights lie in the order of the rows' index: the model
+    /// skips in the same dataset, its clones and its splits, and for rows of others copies its weights anew for each
+    /// call. [`into_model`](Self::into_model) gives it back in the usual layout.
     #[must_use]
     pub const fn model(&self) -> &SoftmaxRegression {
         &self.model
@@ -78,6 +82,6 @@ impl Trainer {
     /// Gives the model back.
     #[must_use]
     pub fn into_model(self) -> SoftmaxRegression {
-        self.model
+        self.model.plain()
     }
 }

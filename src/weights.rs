@@ -1,7 +1,11 @@
 //! The weight matrix in the layout that the kernels read and write, and the conversions from and to the
-//! usual ones. Nothing is computed here.
+//! usual ones and between orders of the features. Nothing is computed here.
 
 use crate::error::{Error, Result};
+use crate::kernel::FEWEST_CLASSES;
+use crate::matrix::Matrix;
+use crate::order::FeatureOrder;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
@@ -26,6 +30,8 @@ pub struct Weights {
     features: usize,
     classes: usize,
     lanes: Lanes,
+    /// Where each feature stands, if not at its own place.
+    order: Option<Arc<FeatureOrder>>,
 }
 
 /// What the 16 values of a line are.
@@ -69,7 +75,7 @@ impl Weights {
         let lanes = Lanes::of(features, classes);
         let lines = features.div_ceil(PANEL).checked_mul(lanes.panel_lines(classes));
         let lines = lines.expect("the weights fit in memory");
-        Self { lines: vec![Line([0.0; PANEL]); lines], features, classes, lanes }
+        Self { lines: vec![Line([0.0; PANEL]); lines], features, classes, lanes, order: None }
     }
 
     /// Packs values of shape `[features, classes]` in row-major order.
@@ -141,12 +147,60 @@ impl Weights {
         self.lines[line].0[lane]
     }
 
-    const fn position(&self, feature: usize, class: usize) -> (usize, usize) {
+    fn position(&self, feature: usize, class: usize) -> (usize, usize) {
+        let feature = self.order.as_ref().map_or(feature, |order| order.place(feature));
         let panel = feature / PANEL * self.panel_lines();
         match self.lanes {
             Lanes::Features => (panel + class, feature % PANEL),
             Lanes::Classes => (panel + class / PANEL * PANEL + feature % PANEL, class % PANEL),
         }
+    }
+
+    /// The same weights, laid out for products with these rows: those that have an index
+    /// ([`Dataset::skip_zeros`](crate::Dataset::skip_zeros)) are skipped through only by weights in its order. For
+    /// other rows, the usual layout.
+    ///
+    /// Everywhere else the layout does not show: weights in any order go with any rows of as many features, only slower,
+    /// since a product copies them first where their order is not the rows'.
+    #[must_use]
+    pub fn ordered_for(mut self, x: Matrix<'_>) -> Self {
+        self.put_in_order_of(x);
+        self
+    }
+
+    /// As [`ordered_for`](Self::ordered_for), in place.
+    pub(crate) fn put_in_order_of(&mut self, x: Matrix<'_>) {
+        let skips = !self.lanes_are_classes() && self.classes >= FEWEST_CLASSES && self.features == x.features();
+        let order = x.order().filter(|_| skips);
+        if !self.is_in(order) {
+            *self = self.reordered(order);
+        }
+    }
+
+    /// Whether the features stand in this order.
+    pub(crate) fn is_in(&self, order: Option<&Arc<FeatureOrder>>) -> bool {
+        match (&self.order, order) {
+            (Some(order), Some(other)) => Arc::ptr_eq(order, other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the features stand in their own order.
+    pub(crate) const fn are_plain(&self) -> bool {
+        self.order.is_none()
+    }
+
+    /// A copy with the features in this order.
+    pub(crate) fn reordered(&self, order: Option<&Arc<FeatureOrder>>) -> Self {
+        let mut copy = Self { order: order.cloned(), ..Self::zeros(self.features, self.classes) };
+        for feature in 0..self.features {
+            for class in 0..self.classes {
+                let (line, lane) = copy.position(feature, class);
+                copy.lines[line].0[lane] = self.get(feature, class);
+            }
+        }
+        copy
     }
 
     /// Whether a line is 16 classes of one feature, and not 16 features of one class.

@@ -17,12 +17,10 @@
 #![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
 
 use super::balanced::balanced;
-use super::skip::skips_in_weights;
 use crate::level::Kernel;
 use crate::matrix::Rows;
 use crate::simd::{Element, Simd, load_start, store_start};
 use crate::weights::{Line, PANEL, Weights};
-use crate::zeros::{self, BLOCK, WORD};
 use core::ops::Range;
 
 /// Rows that are walked once for each group of classes: 64 rows of 784 f32 are 200 KB, which the
@@ -55,51 +53,16 @@ impl<T: Element> Kernel for Forward<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        if skips_in_weights(simd, &self.x, self.weights.lines(), self.weights.classes()) {
-            self.blocks::<S, true>(simd, 12);
-        } else {
-            self.blocks::<S, false>(simd, if S::REGISTERS >= 32 || T::WIDENED { 12 } else { 6 });
+        let most_classes = if S::REGISTERS >= 32 || T::WIDENED { 12 } else { 6 };
+        for rows in balanced(self.x.len(), ROW_BLOCK) {
+            for classes in balanced(self.weights.classes(), most_classes) {
+                self.group(simd, rows.clone(), classes);
+            }
         }
     }
 }
 
 impl<T: Element> Forward<'_, T> {
-    #[inline(always)]
-    fn blocks<S: Simd, const SKIP: bool>(&mut self, simd: S, most_classes: usize) {
-        for rows in balanced(self.x.len(), ROW_BLOCK) {
-            for classes in balanced(self.weights.classes(), most_classes) {
-                if SKIP {
-                    self.skipping_group(simd, rows.clone(), classes);
-                } else {
-                    self.group(simd, rows.clone(), classes);
-                }
-            }
-        }
-    }
-
-    /// Chooses the tile where blocks of zeros are skipped: with 32 registers two rows, whose blocks are skipped where both
-    /// are zero, with 16 one row.
-    #[inline(always)]
-    fn skipping_group<S: Simd>(&mut self, simd: S, rows: Range<usize>, classes: Range<usize>) {
-        let first = classes.start;
-        match (S::REGISTERS >= 32, classes.len()) {
-            (true, ..=6) => self.tiles::<S, 2, 6, true>(simd, rows, first),
-            (true, 7) => self.tiles::<S, 2, 7, true>(simd, rows, first),
-            (true, 8) => self.tiles::<S, 2, 8, true>(simd, rows, first),
-            (true, 9) => self.tiles::<S, 2, 9, true>(simd, rows, first),
-            (true, 10) => self.tiles::<S, 2, 10, true>(simd, rows, first),
-            (true, 11) => self.tiles::<S, 2, 11, true>(simd, rows, first),
-            (true, _) => self.tiles::<S, 2, 12, true>(simd, rows, first),
-            (false, ..=6) => self.tiles::<S, 1, 6, true>(simd, rows, first),
-            (false, 7) => self.tiles::<S, 1, 7, true>(simd, rows, first),
-            (false, 8) => self.tiles::<S, 1, 8, true>(simd, rows, first),
-            (false, 9) => self.tiles::<S, 1, 9, true>(simd, rows, first),
-            (false, 10) => self.tiles::<S, 1, 10, true>(simd, rows, first),
-            (false, 11) => self.tiles::<S, 1, 11, true>(simd, rows, first),
-            (false, _) => self.tiles::<S, 1, 12, true>(simd, rows, first),
-        }
-    }
-
     /// Chooses the tile for a group of classes. With 32 registers up to 24 hold accumulators, with 16 up
     /// to 12; some 8 are needed to hide the latency of a multiply-add (4 cycles, two a cycle). Among the
     /// tiles that fit, those with the fewest loads a multiply-add. Pixels are widened anew for each group
@@ -109,54 +72,49 @@ impl<T: Element> Forward<'_, T> {
     fn group<S: Simd>(&mut self, simd: S, rows: Range<usize>, classes: Range<usize>) {
         let first = classes.start;
         match (S::REGISTERS >= 32, classes.len()) {
-            (true, 1) => self.tiles::<S, 8, 1, false>(simd, rows, first),
-            (true, 2) => self.tiles::<S, 8, 2, false>(simd, rows, first),
-            (true, 3) => self.tiles::<S, 6, 3, false>(simd, rows, first),
-            (true, 4) => self.tiles::<S, 6, 4, false>(simd, rows, first),
-            (true, 5) => self.tiles::<S, 4, 5, false>(simd, rows, first),
-            (true, 6) => self.tiles::<S, 4, 6, false>(simd, rows, first),
-            (true, 7) => self.tiles::<S, 3, 7, false>(simd, rows, first),
-            (true, 8) => self.tiles::<S, 3, 8, false>(simd, rows, first),
-            (true, 9) => self.tiles::<S, 2, 9, false>(simd, rows, first),
-            (true, 10) => self.tiles::<S, 2, 10, false>(simd, rows, first),
-            (true, 11) => self.tiles::<S, 2, 11, false>(simd, rows, first),
-            (true, _) => self.tiles::<S, 2, 12, false>(simd, rows, first),
-            (false, 1) => self.tiles::<S, 8, 1, false>(simd, rows, first),
-            (false, 2) => self.tiles::<S, 4, 2, false>(simd, rows, first),
-            (false, 3) => self.tiles::<S, 4, 3, false>(simd, rows, first),
-            (false, 4) => self.tiles::<S, 3, 4, false>(simd, rows, first),
-            (false, 5) => self.tiles::<S, 2, 5, false>(simd, rows, first),
-            (false, 6) => self.tiles::<S, 2, 6, false>(simd, rows, first),
-            (false, 7) => self.tiles::<S, 1, 7, false>(simd, rows, first),
-            (false, 8) => self.tiles::<S, 1, 8, false>(simd, rows, first),
-            (false, 9) => self.tiles::<S, 1, 9, false>(simd, rows, first),
-            (false, 10) => self.tiles::<S, 1, 10, false>(simd, rows, first),
-            (false, 11) => self.tiles::<S, 1, 11, false>(simd, rows, first),
-            (false, _) => self.tiles::<S, 1, 12, false>(simd, rows, first),
+            (true, 1) => self.tiles::<S, 8, 1>(simd, rows, first),
+            (true, 2) => self.tiles::<S, 8, 2>(simd, rows, first),
+            (true, 3) => self.tiles::<S, 6, 3>(simd, rows, first),
+            (true, 4) => self.tiles::<S, 6, 4>(simd, rows, first),
+            (true, 5) => self.tiles::<S, 4, 5>(simd, rows, first),
+            (true, 6) => self.tiles::<S, 4, 6>(simd, rows, first),
+            (true, 7) => self.tiles::<S, 3, 7>(simd, rows, first),
+            (true, 8) => self.tiles::<S, 3, 8>(simd, rows, first),
+            (true, 9) => self.tiles::<S, 2, 9>(simd, rows, first),
+            (true, 10) => self.tiles::<S, 2, 10>(simd, rows, first),
+            (true, 11) => self.tiles::<S, 2, 11>(simd, rows, first),
+            (true, _) => self.tiles::<S, 2, 12>(simd, rows, first),
+            (false, 1) => self.tiles::<S, 8, 1>(simd, rows, first),
+            (false, 2) => self.tiles::<S, 4, 2>(simd, rows, first),
+            (false, 3) => self.tiles::<S, 4, 3>(simd, rows, first),
+            (false, 4) => self.tiles::<S, 3, 4>(simd, rows, first),
+            (false, 5) => self.tiles::<S, 2, 5>(simd, rows, first),
+            (false, 6) => self.tiles::<S, 2, 6>(simd, rows, first),
+            (false, 7) => self.tiles::<S, 1, 7>(simd, rows, first),
+            (false, 8) => self.tiles::<S, 1, 8>(simd, rows, first),
+            (false, 9) => self.tiles::<S, 1, 9>(simd, rows, first),
+            (false, 10) => self.tiles::<S, 1, 10>(simd, rows, first),
+            (false, 11) => self.tiles::<S, 1, 11>(simd, rows, first),
+            (false, _) => self.tiles::<S, 1, 12>(simd, rows, first),
         }
     }
 
     /// All rows of a range, R at a time; what is left over, one at a time.
     #[inline(always)]
-    fn tiles<S: Simd, const R: usize, const G: usize, const SKIP: bool>(
-        &mut self,
-        simd: S,
-        rows: Range<usize>,
-        first: usize,
-    ) {
+    fn tiles<S: Simd, const R: usize, const G: usize>(&mut self, simd: S, rows: Range<usize>, first: usize) {
         let mut row = rows.start;
         while row + R <= rows.end {
-            self.tile::<S, R, G, SKIP>(simd, row, first);
+            self.tile::<S, R, G>(simd, row, first);
             row += R;
         }
         while row < rows.end {
-            self.tile::<S, 1, G, SKIP>(simd, row, first);
+            self.tile::<S, 1, G>(simd, row, first);
             row += 1;
         }
     }
 
     #[inline(always)]
-    fn tile<S: Simd, const R: usize, const G: usize, const SKIP: bool>(&mut self, simd: S, row: usize, first: usize) {
+    fn tile<S: Simd, const R: usize, const G: usize>(&mut self, simd: S, row: usize, first: usize) {
         let (features, classes) = (self.weights.features(), self.weights.classes());
         let lines = self.weights.lines();
         let full = features / PANEL;
@@ -178,49 +136,18 @@ impl<T: Element> Forward<'_, T> {
                 let position = row + r + AHEAD.max(R);
                 if let Some(row) = self.x.get(position) {
                     soon[r] = &row.as_chunks().0[..full];
-                    if let Some(blocks) = self.x.blocks(position).first() {
-                        simd.prefetch(blocks);
-                    }
                 }
             }
         }
 
         let mut acc = [[simd.splat(0.0); G]; R];
-        if SKIP {
-            // A vector of 16 skips two blocks or none.
-            let unit = BLOCK.max(S::LANES);
-            let mut asked = 0;
-            for word in 0..self.x.blocks(row).len() {
-                let mut blocks = 0;
+        for (p, w) in lines.chunks_exact(classes).take(full).enumerate() {
+            if asks && p.is_multiple_of(panels_of_line::<T>()) {
                 for r in 0..R {
-                    blocks |= self.x.blocks(row + r)[word];
-                }
-                if unit > BLOCK {
-                    blocks = zeros::panels(blocks);
-                }
-                while blocks != 0 {
-                    let feature = (word * WORD + blocks.trailing_zeros() as usize) * BLOCK;
-                    let (p, part) = (feature / PANEL, feature % PANEL / S::LANES);
-                    let w = &lines[p * classes + first..];
-                    multiply_panel::<S, T, R, G>(simd, &panels, p, part..part + unit / S::LANES, w, &mut acc);
-                    blocks &= blocks - 1;
-                    if asks && asked < full {
-                        for r in 0..R {
-                            simd.prefetch(&soon[r][asked]);
-                        }
-                        asked += panels_of_line::<T>();
-                    }
+                    simd.prefetch(&soon[r][p]);
                 }
             }
-        } else {
-            for (p, w) in lines.chunks_exact(classes).take(full).enumerate() {
-                if asks && p.is_multiple_of(panels_of_line::<T>()) {
-                    for r in 0..R {
-                        simd.prefetch(&soon[r][p]);
-                    }
-                }
-                multiply_panel::<S, T, R, G>(simd, &panels, p, 0..PANEL / S::LANES, &w[first..], &mut acc);
-            }
+            multiply_panel::<S, T, R, G>(simd, &panels, p, &w[first..], &mut acc);
         }
         if !features.is_multiple_of(PANEL) {
             multiply_rest::<S, T, R, G>(simd, tails, &lines[full * classes + first..], &mut acc);
@@ -230,7 +157,7 @@ impl<T: Element> Forward<'_, T> {
 
     /// `scale * sum + bias` of a tile's sums.
     #[inline(always)]
-    fn write_logits<S: Simd, const R: usize, const G: usize>(
+    pub(super) fn write_logits<S: Simd, const R: usize, const G: usize>(
         &mut self,
         simd: S,
         row: usize,
@@ -260,18 +187,17 @@ const fn panels_of_line<T>() -> usize {
     CACHE_LINE / size_of::<[T; PANEL]>()
 }
 
-/// Adds the products of some vectors of a panel of features to a tile's sums.
+/// Adds the products of a panel of features to a tile's sums.
 #[inline(always)]
 fn multiply_panel<S: Simd, T: Element, const R: usize, const G: usize>(
     simd: S,
     panels: &[&[[T; PANEL]]; R],
     p: usize,
-    parts: Range<usize>,
     w: &[Line],
     acc: &mut [[S::Vector; G]; R],
 ) {
     let w = &w[..G];
-    for part in parts {
+    for part in 0..PANEL / S::LANES {
         let mut x = [simd.splat(0.0); R];
         for r in 0..R {
             x[r] = T::load(simd, &S::arrays(&panels[r][p]).0[part]);

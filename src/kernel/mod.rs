@@ -1,7 +1,8 @@
 //! The kernels as safe functions over slices and views: shapes are checked here, once, and below
 //! nothing is checked again but the lengths of slices. Each takes the [`Level`] to run at.
 //!
-//! They run on the calling thread, need neither the model nor the trainer, and allocate nothing.
+//! They run on the calling thread, need neither the model nor the trainer, and allocate nothing, but where weights are in
+//! the order of an index ([`Weights::ordered_for`]) and the rows are not: a product then copies the weights first.
 //!
 //! ```
 //! use softreg::{Level, Matrix, Targets, Weights, kernel};
@@ -36,13 +37,14 @@ mod update;
 
 use crate::error::{Error, Result};
 use crate::level::Level;
-use crate::matrix::{Batch, Matrix, Targets, Values};
+use crate::matrix::{Batch, Matrix, Rows, Targets, Values};
 use crate::parallel;
 use crate::simd::Element;
 use crate::weights::Weights;
 use exp::Exp;
 use pass::Pass;
-pub(crate) use skip::LEAST_SHARE;
+pub(crate) use skip::FEWEST_CLASSES;
+use skip::Factors;
 use softmax::{CrossEntropy, Form, Softmax};
 use update::{Update, UpdateBias};
 
@@ -98,11 +100,31 @@ fn pass<'a>(
     logits: &'a mut [f32],
     losses: Option<(Targets<'a>, &'a mut [f64])>,
 ) {
+    let skips = skips(level, x, weights, Factors::Weights(weights.lines()));
+    let plain;
+    let weights = if skips || weights.are_plain() {
+        weights
+    } else {
+        plain = weights.reordered(None);
+        &plain
+    };
     let scale = x.scale();
     match x.values() {
-        Values::F32(v) => parallel::run(level, threads, Pass { x: x.rows_of(v), scale, weights, bias, logits, losses }),
-        Values::U8(v) => parallel::run(level, threads, Pass { x: x.rows_of(v), scale, weights, bias, logits, losses }),
+        Values::F32(v, blocks) => {
+            let x = x.rows_of(v, blocks.filter(|_| skips));
+            parallel::run(level, threads, Pass { x, scale, weights, bias, logits, losses });
+        }
+        Values::U8(v, blocks) => {
+            let x = x.rows_of(v, blocks.filter(|_| skips));
+            parallel::run(level, threads, Pass { x, scale, weights, bias, logits, losses });
+        }
     }
+}
+
+/// Whether a product of the rows with these factors skips zeros: where the weights stand in the order of the rows'
+/// index, and there is nothing that a zero would hide.
+fn skips(level: Level, x: Matrix<'_>, weights: &Weights, factors: Factors<'_>) -> bool {
+    !weights.are_plain() && weights.is_in(x.order()) && level.run(factors)
 }
 
 /// Replaces each row of `logits [n, classes]` by its probabilities, `exp(z) / sum of exp(z)`.
@@ -253,26 +275,38 @@ fn update(
     expect("bias", bias.len(), classes)?;
     expect("residual", d.len(), elements(x.rows(), classes))?;
     let scaled = alpha * x.scale();
-    let (lanes_are_classes, panel_lines) = (weights.lanes_are_classes(), weights.panel_lines());
-    let lines = weights.lines_mut();
+    let skips = scaled.is_finite() && skips(level, x, weights, Factors::Residual(d));
+    if !skips && !weights.are_plain() {
+        *weights = weights.reordered(None);
+    }
     match x.values() {
-        Values::F32(v) => {
-            let x = x.rows_of(v);
-            let update = Update { x, d, classes, alpha: scaled, keep, lines, panel_lines, first_panel: 0 };
-            update_weights(level, threads, update, lanes_are_classes);
+        Values::F32(v, blocks) => {
+            let x = x.rows_of(v, blocks.filter(|_| skips));
+            update_weights(level, threads, Rule { alpha: scaled, keep }, x, d, weights);
         }
-        Values::U8(v) => {
-            let x = x.rows_of(v);
-            let update = Update { x, d, classes, alpha: scaled, keep, lines, panel_lines, first_panel: 0 };
-            update_weights(level, threads, update, lanes_are_classes);
+        Values::U8(v, blocks) => {
+            let x = x.rows_of(v, blocks.filter(|_| skips));
+            update_weights(level, threads, Rule { alpha: scaled, keep }, x, d, weights);
         }
     }
     level.run(UpdateBias { d, alpha, keep, bias });
     Ok(())
 }
 
-fn update_weights<T: Element>(level: Level, threads: usize, update: Update<'_, T>, lanes_are_classes: bool) {
-    if lanes_are_classes {
+fn update_weights<T: Element>(
+    level: Level,
+    threads: usize,
+    Rule { alpha, keep }: Rule,
+    x: Rows<'_, T>,
+    d: &[f32],
+    weights: &mut Weights,
+) {
+    let (classes, panel_lines) = (weights.classes(), weights.panel_lines());
+    let lanes_are_classes = weights.lanes_are_classes();
+    let update = Update { x, d, classes, alpha, keep, lines: weights.lines_mut(), panel_lines, first_panel: 0 };
+    if let Some(rows) = x.indexed() {
+        parallel::run(level, threads, skip::Update { update, rows });
+    } else if lanes_are_classes {
         parallel::run(level, threads, along_classes::Update(update));
     } else {
         parallel::run(level, threads, update);

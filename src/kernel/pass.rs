@@ -1,9 +1,10 @@
 //! A pass over rows as threads share it out: their logits, and where targets are given their cross-entropy, each row's
-//! right after its logits. What is computed is in `forward`, `along_classes` and `softmax`; which of the two products a
-//! shape takes is chosen here.
+//! right after its logits. What is computed is in `forward`, `along_classes`, `skip` and `softmax`; which of the products rows
+//! and weights take is chosen here.
 
 use super::along_classes;
 use super::forward::Forward;
+use super::skip;
 use super::softmax::CrossEntropy;
 use crate::level::Kernel;
 use crate::matrix::{Rows, Targets};
@@ -29,7 +30,9 @@ impl<T: Element> Kernel for Pass<'_, T> {
     fn run<S: Simd>(self, simd: S) {
         let Self { x, scale, weights, bias, logits, losses } = self;
         let forward = Forward { x, scale, weights, bias, logits: &mut *logits };
-        if weights.lanes_are_classes() {
+        if let Some(rows) = x.indexed() {
+            skip::Forward { forward, rows }.run(simd);
+        } else if weights.lanes_are_classes() {
             along_classes::Forward(forward).run(simd);
         } else {
             forward.run(simd);

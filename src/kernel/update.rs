@@ -22,20 +22,15 @@
 #![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
 
 use super::balanced::balanced;
-use super::skip::skips_in_residual;
 use crate::level::Kernel;
 use crate::matrix::Rows;
 use crate::parallel::Divide;
 use crate::simd::{Column, Columns, Element, Simd, load_start};
 use crate::weights::{Line, PANEL};
-use crate::zeros::{BLOCK, WORD, transpose};
 use core::ops::Range;
 
 /// The most rows that are walked once for each tile: fewer, and the sums go into A more often.
 const MOST_ROWS: usize = 128;
-
-/// The words of bits, a bit a row, that so many rows take.
-const WORDS: usize = MOST_ROWS / WORD;
 
 /// Panels of a strip where the classes need several groups: 64 rows of 2 panels are 8 KB.
 const STRIP: usize = 2;
@@ -63,9 +58,6 @@ struct Block<'a, T> {
     x: Columns<'a, T>,
     d: &'a [f32],
     keep: bool,
-    /// For each of some blocks of features, a bit for each row in which it is not all zero; where they are not known,
-    /// all rows are read.
-    not_zero: Option<&'a [[u64; WORD]; WORDS]>,
 }
 
 impl<T: Element> Kernel for Update<'_, T> {
@@ -78,7 +70,6 @@ impl<T: Element> Kernel for Update<'_, T> {
         }
         let features = self.features();
         let before = self.first_panel * PANEL;
-        let skip = skips_in_residual(simd, &self.x, self.d, self.classes);
 
         let mut looked_up: [&[T]; MOST_ROWS] = [&[]; MOST_ROWS];
         for rows in balanced(self.x.len(), Self::ROW_BLOCK) {
@@ -89,13 +80,8 @@ impl<T: Element> Kernel for Update<'_, T> {
                 x: Columns::new(&looked_up[..rows.len()]),
                 d: &self.d[rows.start * self.classes..rows.end * self.classes],
                 keep: self.keep || rows.start > 0,
-                not_zero: None,
             };
-            if skip {
-                self.skipping_block(simd, &block, rows);
-            } else {
-                self.block(simd, &block);
-            }
+            self.block(simd, &block);
             // What is left over of whole panels and of whole vectors.
             let vectors = features / PANEL * (PANEL / S::LANES)..features / S::LANES;
             for classes in balanced(self.classes, Self::most_classes::<S>()) {
@@ -130,7 +116,7 @@ impl<T: Element> Update<'_, T> {
     /// between two walks, and lie in some 50 pages, which the first-level TLB holds (64 to 96 entries). With 128
     /// rows of f32 AVX2 loses a tenth to the TLB; with 32, AVX-512 loses a twentieth to the tiles' ends. 128 rows of
     /// pixels lie in 25 pages, and gain 2 % at AVX-512 and 4 % at AVX2 over 64.
-    const ROW_BLOCK: usize = if T::WIDENED { MOST_ROWS } else { 64 };
+    pub(super) const ROW_BLOCK: usize = if T::WIDENED { MOST_ROWS } else { 64 };
 
     /// The number of features that `lines` holds.
     #[inline(always)]
@@ -154,55 +140,6 @@ impl<T: Element> Update<'_, T> {
             for classes in balanced(self.classes, Self::most_classes::<S>()) {
                 self.group::<S, false>(simd, block, vectors.clone(), classes);
             }
-        }
-    }
-
-    /// All whole panels of a block of rows, each block of features only in the rows where it is not all zero.
-    #[inline(always)]
-    fn skipping_block<S: Simd>(&mut self, simd: S, block: &Block<'_, T>, rows: Range<usize>) {
-        let panels = self.first_panel..self.first_panel + self.features() / PANEL;
-        let blocks = panels.start * (PANEL / BLOCK)..panels.end * (PANEL / BLOCK);
-        let vectors_before = self.first_panel * (PANEL / S::LANES);
-        for word in blocks.start / WORD..blocks.end.div_ceil(WORD) {
-            let mut bits = [[0; WORD]; WORDS];
-            for (bits, row) in bits.iter_mut().flatten().zip(rows.clone()) {
-                *bits = self.x.blocks(row)[word];
-            }
-            for bits in &mut bits[..rows.len().div_ceil(WORD)] {
-                transpose(bits);
-            }
-            let block = Block { not_zero: Some(&bits), ..*block };
-            let blocks = blocks.start.max(word * WORD)..blocks.end.min((word + 1) * WORD);
-            let vectors =
-                blocks.start * BLOCK / S::LANES - vectors_before..blocks.end * BLOCK / S::LANES - vectors_before;
-            for classes in balanced(self.classes, if S::REGISTERS >= 32 || S::LANES >= BLOCK { 12 } else { 6 }) {
-                self.skipping_group::<S>(simd, &block, vectors.clone(), classes);
-            }
-        }
-    }
-
-    /// Chooses the tile where blocks of zeros are skipped: one block of features, or one vector where that is longer.
-    /// With 12 classes or with two vectors to a block, there are enough accumulators.
-    #[inline(always)]
-    fn skipping_group<S: Simd>(&mut self, simd: S, block: &Block<'_, T>, vectors: Range<usize>, classes: Range<usize>) {
-        let first = classes.start;
-        match (S::LANES < BLOCK, classes.len()) {
-            (true, ..=4) => self.tiles::<S, 2, 4, false>(simd, block, vectors, first),
-            (true, 5) => self.tiles::<S, 2, 5, false>(simd, block, vectors, first),
-            (true, 6) => self.tiles::<S, 2, 6, false>(simd, block, vectors, first),
-            (true, 7) => self.tiles::<S, 2, 7, false>(simd, block, vectors, first),
-            (true, 8) => self.tiles::<S, 2, 8, false>(simd, block, vectors, first),
-            (true, 9) => self.tiles::<S, 2, 9, false>(simd, block, vectors, first),
-            (true, 10) => self.tiles::<S, 2, 10, false>(simd, block, vectors, first),
-            (true, 11) => self.tiles::<S, 2, 11, false>(simd, block, vectors, first),
-            (true, _) => self.tiles::<S, 2, 12, false>(simd, block, vectors, first),
-            (false, ..=6) => self.tiles::<S, 1, 6, false>(simd, block, vectors, first),
-            (false, 7) => self.tiles::<S, 1, 7, false>(simd, block, vectors, first),
-            (false, 8) => self.tiles::<S, 1, 8, false>(simd, block, vectors, first),
-            (false, 9) => self.tiles::<S, 1, 9, false>(simd, block, vectors, first),
-            (false, 10) => self.tiles::<S, 1, 10, false>(simd, block, vectors, first),
-            (false, 11) => self.tiles::<S, 1, 11, false>(simd, block, vectors, first),
-            (false, _) => self.tiles::<S, 1, 12, false>(simd, block, vectors, first),
         }
     }
 
@@ -277,35 +214,32 @@ impl<T: Element> Update<'_, T> {
                 xs[0] = x;
                 add_products(simd, xs, &d[first..], &mut acc);
             }
-        } else if let Some(not_zero) = block.not_zero {
-            let column = block.x.vectors(simd, start);
-            for (word, not_zero) in not_zero[..block.x.rows().div_ceil(WORD)].iter().enumerate() {
-                let mut rows = 0;
-                for feature in (start..start + V * S::LANES).step_by(BLOCK) {
-                    rows |= not_zero[(self.first_panel * PANEL + feature) / BLOCK % WORD];
-                }
-                while rows != 0 {
-                    let row = word * WORD + rows.trailing_zeros() as usize;
-                    let d = &block.d[row * self.classes + first..];
-                    add_products(simd, vectors(simd, column, row), d, &mut acc);
-                    rows &= rows - 1;
-                }
-            }
         } else {
             let column = block.x.vectors(simd, start);
             for (row, d) in (0..block.x.rows()).zip(block.d.chunks_exact(self.classes)) {
                 add_products(simd, vectors(simd, column, row), &d[first..], &mut acc);
             }
         }
+        self.write_sums::<S, V, G, PARTIAL>(simd, start, first, block.keep, acc);
+    }
 
+    /// `A = keep * A + alpha * sum` of a tile's sums, whose features begin at `start`.
+    #[inline(always)]
+    pub(super) fn write_sums<S: Simd, const V: usize, const G: usize, const PARTIAL: bool>(
+        &mut self,
+        simd: S,
+        start: usize,
+        first: usize,
+        keep: bool,
+        acc: [[S::Vector; G]; V],
+    ) {
         let alpha = simd.splat(self.alpha);
         for v in 0..V {
             let (panel, lane) = ((start + v * S::LANES) / PANEL, (start + v * S::LANES) % PANEL);
             let lines = &mut self.lines[panel * self.classes + first..][..G];
             for g in 0..G {
                 let a = &mut S::arrays_mut(&mut lines[g].0).0[lane / S::LANES];
-                let sum =
-                    if block.keep { simd.mul_add(alpha, acc[v][g], simd.load(a)) } else { simd.mul(alpha, acc[v][g]) };
+                let sum = if keep { simd.mul_add(alpha, acc[v][g], simd.load(a)) } else { simd.mul(alpha, acc[v][g]) };
                 if PARTIAL {
                     // What fills the panel up stays zero even where the sum is not finite.
                     let mut lanes = S::array(0.0);
@@ -337,7 +271,7 @@ fn vectors<S: Simd, T: Element, const V: usize>(
 
 /// Adds the products of a row's features with its residual to a tile's sums.
 #[inline(always)]
-fn add_products<S: Simd, const V: usize, const G: usize>(
+pub(super) fn add_products<S: Simd, const V: usize, const G: usize>(
     simd: S,
     x: [S::Vector; V],
     d: &[f32],

@@ -81,8 +81,8 @@ pub(super) fn measure(level: Level, threads: usize, data: &Dataset, time: Time) 
     let memory = Aligned::new(core::iter::repeat_n(1.0, floats));
 
     let pixels = match data.x().values() {
-        Values::U8(pixels) => Some(Aligned::new(pixels[..MOST_ROWS * job.features].iter().copied())),
-        Values::F32(_) => None,
+        Values::U8(pixels, _) => Some(Aligned::new(pixels[..MOST_ROWS * job.features].iter().copied())),
+        Values::F32(..) => None,
     };
 
     let skipping = data.clone().skip_zeros();
@@ -97,10 +97,10 @@ pub(super) fn measure(level: Level, threads: usize, data: &Dataset, time: Time) 
     for first in &firsts {
         let rows = first.rows();
         let cells = rows * job.features;
-        let f32 = Matrix::whole(Values::F32(&values.get()[..cells]), job.features);
+        let f32 = Matrix::whole(Values::F32(&values.get()[..cells], None), job.features);
         entries.extend(job.kernels(["forward_f32", "gradient_update_f32", "step_f32"], f32)?);
         if let Some(pixels) = &pixels {
-            let u8 = Matrix::whole(Values::U8(&pixels.get()[..cells]), job.features);
+            let u8 = Matrix::whole(Values::U8(&pixels.get()[..cells], None), job.features);
             entries.extend(job.kernels(["forward_u8", "gradient_update_u8", "step_u8"], u8)?);
             entries.extend(job.kernels(["forward_u8_skip", "gradient_update_u8_skip", "step_u8_skip"], first.x())?);
         }
@@ -210,7 +210,7 @@ impl<'a> Job<'a> {
         let [forward, update, step] = names;
         let rows = x.rows();
 
-        let (mut weights, mut bias) = (Weights::zeros(self.features, classes), vec![0.0; classes]);
+        let (mut weights, mut bias) = (Weights::zeros(self.features, classes).ordered_for(x), vec![0.0; classes]);
         let residual: Vec<f32> = (0..rows * classes).map(|i| (i % 7) as f32 / 7.0 - 0.4).collect();
         let update = self.entry(update, x, 1.0, move || {
             let parameters = (&mut weights, &mut bias[..]);
@@ -224,7 +224,7 @@ impl<'a> Job<'a> {
 
     fn forward(self, name: &'static str, x: Matrix<'a>) -> Entry<'a> {
         let Self { level, threads, classes, .. } = self;
-        let (weights, bias) = (Weights::zeros(self.features, classes), vec![0.0; classes]);
+        let (weights, bias) = (Weights::zeros(self.features, classes).ordered_for(x), vec![0.0; classes]);
         let mut logits = vec![0.0; x.rows() * classes];
         self.entry(name, x, 1.0, move || kernel::forward_threads(level, threads, x, &weights, &bias, &mut logits))
     }
@@ -293,7 +293,7 @@ impl<'a> Job<'a> {
 
 const fn row_bytes(x: Matrix<'_>) -> usize {
     match x.values() {
-        Values::F32(_) => x.features() * size_of::<f32>(),
-        Values::U8(_) => x.features(),
+        Values::F32(..) => x.features() * size_of::<f32>(),
+        Values::U8(..) => x.features(),
     }
 }

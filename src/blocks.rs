@@ -1,0 +1,151 @@
+//! An index of the blocks of rows that are not all zero: what lets the kernels skip the others. Which are skipped, and
+//! when, is said in `kernel/skip`; here they are found and stored, and nothing is computed with them.
+
+use crate::order::FeatureOrder;
+use crate::simd::Simd;
+use crate::weights::PANEL;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// Bits of a word: each is a panel of a row, or a row of a panel.
+pub(crate) const WORD: usize = u64::BITS as usize;
+
+/// Features of one panel in one row, in the order of the index.
+pub(crate) type Block<T> = [T; PANEL];
+
+/// For each row a bit for each panel of 16 features, set where one of them is not 0, and the values of those panels. The
+/// features stand in an order in which many panels are zero, the last panel filled up with zeros.
+#[derive(Debug)]
+pub(crate) struct Blocks<T> {
+    order: Arc<FeatureOrder>,
+    /// `[rows, words]`
+    bits: Vec<u64>,
+    /// Words of a row.
+    words: usize,
+    /// `[rows + 1]`: where each row's blocks start.
+    starts: Vec<usize>,
+    blocks: Vec<Block<T>>,
+}
+
+/// The least share of zero blocks for which they are skipped.
+const LEAST_SHARE: f64 = 0.4;
+
+impl<T: Copy + PartialEq + Default> Blocks<T> {
+    /// The index of `values [rows, features]`, if enough of their blocks are zero to gain by it.
+    pub(crate) fn find(values: &[T], features: usize) -> Option<Self> {
+        let order = FeatureOrder::learn(values, features);
+        if order.zeros() < LEAST_SHARE {
+            return None;
+        }
+        let panels = features.div_ceil(PANEL);
+        let words = panels.div_ceil(WORD);
+        let rows = values.len() / features;
+        let (mut bits, mut starts, mut blocks) = (vec![0; rows * words], Vec::with_capacity(rows + 1), Vec::new());
+
+        starts.push(0);
+        let mut row_blocks = vec![[T::default(); PANEL]; panels];
+        for (row, bits) in values.chunks_exact(features).zip(bits.chunks_exact_mut(words)) {
+            for (to, &feature) in row_blocks.as_flattened_mut().iter_mut().zip(order.features()) {
+                *to = row[feature];
+            }
+            for (panel, block) in row_blocks.iter().enumerate() {
+                if *block != [T::default(); PANEL] {
+                    bits[panel / WORD] |= 1 << (panel % WORD);
+                    blocks.push(*block);
+                }
+            }
+            starts.push(blocks.len());
+        }
+        Some(Self { order: Arc::new(order), bits, words, starts, blocks })
+    }
+
+    /// A range of the rows.
+    pub(crate) fn view(&self, rows: Range<usize>) -> BlocksView<'_, T> {
+        let Self { order, bits, words, starts, blocks } = self;
+        let bits = &bits[rows.start * words..rows.end * words];
+        BlocksView { order, bits, words: *words, starts: &starts[rows.start..=rows.end], blocks }
+    }
+}
+
+/// The index of some rows, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BlocksView<'a, T> {
+    order: &'a Arc<FeatureOrder>,
+    bits: &'a [u64],
+    words: usize,
+    /// One more than rows.
+    starts: &'a [usize],
+    /// Of all rows, of which these are some.
+    blocks: &'a [Block<T>],
+}
+
+impl<'a, T> BlocksView<'a, T> {
+    pub(crate) const fn order(&self) -> &'a Arc<FeatureOrder> {
+        self.order
+    }
+
+    /// A row's bits, one a panel.
+    #[inline(always)]
+    pub(crate) fn bits(&self, row: usize) -> &'a [u64] {
+        &self.bits[row * self.words..(row + 1) * self.words]
+    }
+
+    /// A row's blocks, one for each bit that is set.
+    #[inline(always)]
+    pub(crate) fn blocks(&self, row: usize) -> &'a [Block<T>] {
+        &self.blocks[self.starts[row]..self.starts[row + 1]]
+    }
+
+    /// Asks for a row's bits and for where its blocks start.
+    #[inline(always)]
+    pub(crate) fn ask_for_place<S: Simd>(&self, simd: S, row: usize) {
+        simd.prefetch(&self.starts[row]);
+        if let Some(bits) = self.bits(row).first() {
+            simd.prefetch(bits);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_those_that_have_a_value() {
+        let features = 66 * PANEL + 9;
+        let mut values = vec![0.0_f32; 4 * features];
+        let places = [(0, 0, 1.0), (0, features - 1, 2.0), (0, 23, -0.0), (1, 900, f32::NAN), (3, 1, -1.0)];
+        for (row, feature, value) in places {
+            values[row * features + feature] = value;
+        }
+        let index = Blocks::find(&values, features).expect("nearly all is zero");
+        let view = index.view(0..4);
+        for row in 0..4 {
+            let mut found = vec![0.0; features];
+            let mut blocks = view.blocks(row).iter();
+            for place in (0..features).step_by(PANEL) {
+                let panel = place / PANEL;
+                if view.bits(row)[panel / WORD] >> (panel % WORD) & 1 == 1 {
+                    let block = blocks.next().expect("a block for each bit");
+                    for (&value, &feature) in block.iter().zip(&index.order.features()[place..]) {
+                        found[feature] = value;
+                    }
+                }
+            }
+            assert!(blocks.next().is_none(), "a bit for each block");
+            let expected = &values[row * features..][..features];
+            assert!(found.iter().zip(expected).all(|(a, b)| a == b || a.is_nan() && b.is_nan()), "row {row}");
+            assert_eq!(index.view(row..row + 1).bits(0), view.bits(row));
+        }
+        assert_eq!(view.blocks(2).len(), 0);
+    }
+
+    #[test]
+    fn there_is_no_index_of_what_is_not_zero() {
+        assert!(Blocks::find(&[1_u8; 320], 32).is_none());
+        assert!(Blocks::<u8>::find(&[], 32).is_none());
+        assert!(Blocks::find(&[[0_u8; 16], [1; 16]].concat(), 16).is_some());
+    }
+}
