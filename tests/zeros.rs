@@ -172,7 +172,8 @@ fn only_data_with_zeros_is_indexed() {
 fn train(data: &Dataset, split: usize, model: &SoftmaxRegression, threads: usize) -> (Vec<f64>, f64, Vec<f32>) {
     let rest = data.split_at(split).expect("fewer rows than there are").1;
     let mut trainer = Trainer::new(model.clone().with_threads(threads), Sgd::new(0.001));
-    let mut batches = rest.batches(200).seed(split as u64);
+    // Work enough for four threads.
+    let mut batches = rest.batches(800).seed(split as u64);
     let losses = (0..4).map(|_| trainer.step(batches.next_batch()).expect("a step")).collect();
     let loss = trainer.model().log_loss(Batch::from(data)).expect("the shapes fit");
     (losses, loss, trainer.into_model().to_row_major())
