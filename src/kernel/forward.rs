@@ -53,6 +53,7 @@ impl<T: Element> Kernel for Forward<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
+        self.ask_for_first(simd);
         let most_classes = if S::REGISTERS >= 32 || T::WIDENED { 12 } else { 6 };
         for rows in balanced(self.x.len(), ROW_BLOCK) {
             for classes in balanced(self.weights.classes(), most_classes) {
@@ -63,6 +64,18 @@ impl<T: Element> Kernel for Forward<'_, T> {
 }
 
 impl<T: Element> Forward<'_, T> {
+    /// Asks for the picked rows that no tile asks for: those after the first, up to the first that the first tile asks for.
+    #[inline(always)]
+    fn ask_for_first<S: Simd>(&self, simd: S) {
+        if self.x.are_picked() {
+            for position in 1..AHEAD.min(self.x.len()) {
+                for line in self.x.row(position).as_chunks::<PANEL>().0.chunks(panels_of_line::<T>()) {
+                    simd.prefetch(&line[0]);
+                }
+            }
+        }
+    }
+
     /// Chooses the tile for a group of classes. With 32 registers up to 24 hold accumulators, with 16 up
     /// to 12; some 8 are needed to hide the latency of a multiply-add (4 cycles, two a cycle). Among the
     /// tiles that fit, those with the fewest loads a multiply-add. Pixels are widened anew for each group
