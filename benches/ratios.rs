@@ -27,15 +27,18 @@ fn main() {
     let measure = flag("--bench") && !flag("--test");
 
     let (images, start) = (Images::all(), Parameters::start());
-    let datasets = Element::BOTH.map(|element| (element, images.dataset(element)));
+    let datasets = Element::BOTH.map(|element| {
+        let dataset = images.dataset(element);
+        (element, [dataset.clone(), dataset.skip_zeros()])
+    });
     let batches = BATCHES.map(|rows| images.first(rows));
     let answers = batches.each_ref().map(|batch| Answer::new(batch, &start));
     let (mut forwards, mut steps, mut picked) = (Vec::new(), Vec::new(), Vec::new());
     for (batch, answer) in batches.iter().zip(&answers) {
-        for (element, dataset) in &datasets {
+        for (element, datasets) in &datasets {
             forwards.push(forward(batch, *element, &start, answer));
             steps.push(step(batch, *element, &start, answer));
-            picked.push(shuffled(&images, dataset, *element, batch.rows(), &start));
+            picked.push(shuffled(&images, datasets, *element, batch.rows(), &start));
         }
     }
     let tables = [
@@ -57,13 +60,13 @@ fn main() {
 
 /// Someone's way to do what a table times, once.
 struct Contender<'a> {
-    name: &'static str,
+    name: String,
     run: Box<dyn FnMut() + 'a>,
 }
 
 impl<'a> Contender<'a> {
-    fn new(name: &'static str, run: impl FnMut() + 'a) -> Self {
-        Self { name, run: Box::new(run) }
+    fn new(name: impl Into<String>, run: impl FnMut() + 'a) -> Self {
+        Self { name: name.into(), run: Box::new(run) }
     }
 }
 
@@ -115,18 +118,20 @@ fn step<'a>(images: &'a Images, element: Element, start: &Parameters, answer: &A
     Match { rows, element, ours: ours.collect(), rivals: rivals.collect() }
 }
 
-/// The steps are those that `step` checked. A round is shorter than an epoch, so that the best one has no shuffling in
-/// it: neither ours nor the rivals'.
+/// The steps are those that `step` checked; ours over the rows as they are, and with their zeros skipped. A round is
+/// shorter than an epoch, so that the best one has no shuffling in it: neither ours nor the rivals'.
 fn shuffled<'a>(
     images: &'a Images,
-    dataset: &'a Dataset,
+    datasets: &'a [Dataset; 2],
     element: Element,
     rows: usize,
     start: &Parameters,
 ) -> Match<'a> {
-    let ours = Level::available().into_iter().map(|level| {
+    let levels = Level::available().into_iter();
+    let ours = levels.flat_map(|level| datasets.iter().map(move |dataset| (level, dataset))).map(|(level, dataset)| {
         let (mut trainer, mut batches) = (start.trainer(level, rows), dataset.batches(rows));
-        Contender::new(level.name(), move || {
+        let name = if dataset.skips_zeros() { format!("{level} skip") } else { level.to_string() };
+        Contender::new(name, move || {
             black_box(trainer.step(batches.next_batch()).expect("a batch of the model's shape"));
         })
     });
@@ -181,7 +186,7 @@ impl Contender<'_> {
 
 /// One line for each of ours, printed as it is measured: our time, and each rival's with its multiple of ours.
 fn print_table(title: &str, matches: Vec<Match<'_>>) {
-    print!("\n{title}\n batch  data  level        ours");
+    print!("\n{title}\n batch  data  level             ours");
     for rival in matches.iter().take(1).flat_map(|them| &them.rivals) {
         print!("  {:>15}  ratio", rival.name);
     }
@@ -189,7 +194,7 @@ fn print_table(title: &str, matches: Vec<Match<'_>>) {
     for mut them in matches {
         let (ours, rivals) = them.measure();
         for (contender, ours) in them.ours.iter().zip(ours) {
-            print!("{:>6}  {:<4}  {:<8}{ours:>9.2}", them.rows, them.element, contender.name);
+            print!("{:>6}  {:<4}  {:<13}{ours:>9.2}", them.rows, them.element, contender.name);
             for rival in &rivals {
                 print!("  {rival:>15.2}  {:>5.2}", rival / ours);
             }

@@ -29,7 +29,16 @@ pub(crate) struct Blocks<T> {
     blocks: Vec<Block<T>>,
 }
 
-/// The least share of zero blocks for which they are skipped.
+/// The least share of zero blocks for which they are skipped. A shuffled step on 100 rows of 784 pixels and 10 classes with
+/// index, over the same without (Zen 5, blocks zero at random):
+///
+/// | zero blocks | 0.0 | 0.1 | 0.2 | 0.3 | 0.4 | 0.5 | 0.6 | 0.7 | 0.8 |
+/// | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+/// | avx512 | 1.41 | 1.34 | 1.24 | 1.12 | 1.00 | 0.88 | 0.75 | 0.63 | 0.50 |
+/// | avx2 | 1.11 | 1.05 | 0.96 | 0.86 | 0.77 | 0.66 | 0.56 | 0.46 | 0.36 |
+/// | portable | 1.04 | 0.96 | 0.88 | 0.78 | 0.68 | 0.58 | 0.49 | 0.39 | 0.29 |
+///
+/// Over f32 it is 1.02 at 0.4 (avx512).
 const LEAST_SHARE: f64 = 0.4;
 
 impl<T: Copy + PartialEq + Default> Blocks<T> {
