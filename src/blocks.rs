@@ -7,7 +7,6 @@ use crate::weights::PANEL;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::ops::Range;
 
 /// Bits of a word: each is a panel of a row, or a row of a panel.
 pub(crate) const WORD: usize = u64::BITS as usize;
@@ -20,12 +19,10 @@ pub(crate) type Block<T> = [T; PANEL];
 #[derive(Debug)]
 pub(crate) struct Blocks<T> {
     order: Arc<FeatureOrder>,
-    /// `[rows, words]`
-    bits: Vec<u64>,
-    /// Words of a row.
-    words: usize,
-    /// `[rows + 1]`: where each row's blocks start.
-    starts: Vec<usize>,
+    /// `[rows + 1, head]`: where each row's blocks start, and its bits; together, so that one cache line has both.
+    heads: Vec<u64>,
+    /// The words of a row's head.
+    head: usize,
     blocks: Vec<Block<T>>,
 }
 
@@ -49,71 +46,71 @@ impl<T: Copy + PartialEq + Default> Blocks<T> {
             return None;
         }
         let panels = features.div_ceil(PANEL);
-        let words = panels.div_ceil(WORD);
+        let head = 1 + panels.div_ceil(WORD);
         let rows = values.len() / features;
-        let (mut bits, mut starts, mut blocks) = (vec![0; rows * words], Vec::with_capacity(rows + 1), Vec::new());
+        let expected = (rows * panels) as f64 * (1.0 - order.zeros());
+        let (mut heads, mut blocks) = (vec![0; (rows + 1) * head], Vec::with_capacity(expected as usize));
 
-        starts.push(0);
         let mut row_blocks = vec![[T::default(); PANEL]; panels];
-        for (row, bits) in values.chunks_exact(features).zip(bits.chunks_exact_mut(words)) {
+        for (row, head) in values.chunks_exact(features).zip(heads.chunks_exact_mut(head)) {
+            head[0] = blocks.len() as u64;
             for (to, &feature) in row_blocks.as_flattened_mut().iter_mut().zip(order.features()) {
                 *to = row[feature];
             }
             for (panel, block) in row_blocks.iter().enumerate() {
                 if *block != [T::default(); PANEL] {
-                    bits[panel / WORD] |= 1 << (panel % WORD);
+                    head[1 + panel / WORD] |= 1 << (panel % WORD);
                     blocks.push(*block);
                 }
             }
-            starts.push(blocks.len());
         }
-        Some(Self { order: Arc::new(order), bits, words, starts, blocks })
+        heads[rows * head] = blocks.len() as u64;
+        Some(Self { order: Arc::new(order), heads, head, blocks })
     }
+}
 
-    /// A range of the rows.
-    pub(crate) fn view(&self, rows: Range<usize>) -> BlocksView<'_, T> {
-        let Self { order, bits, words, starts, blocks } = self;
-        let bits = &bits[rows.start * words..rows.end * words];
-        BlocksView { order, bits, words: *words, starts: &starts[rows.start..=rows.end], blocks }
+impl<T> Blocks<T> {
+    /// The rows from one on.
+    pub(crate) const fn rows_from(&self, first_row: usize) -> BlocksView<'_, T> {
+        BlocksView { blocks: self, first_row }
     }
 }
 
 /// The index of some rows, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BlocksView<'a, T> {
-    order: &'a Arc<FeatureOrder>,
-    bits: &'a [u64],
-    words: usize,
-    /// One more than rows.
-    starts: &'a [usize],
-    /// Of all rows, of which these are some.
-    blocks: &'a [Block<T>],
+    /// Of all rows.
+    blocks: &'a Blocks<T>,
+    /// The row that is counted as the first.
+    first_row: usize,
 }
 
 impl<'a, T> BlocksView<'a, T> {
     pub(crate) const fn order(&self) -> &'a Arc<FeatureOrder> {
-        self.order
+        &self.blocks.order
     }
 
     /// A row's bits, one a panel.
     #[inline(always)]
     pub(crate) fn bits(&self, row: usize) -> &'a [u64] {
-        &self.bits[row * self.words..(row + 1) * self.words]
+        let Blocks { heads, head, .. } = self.blocks;
+        let row = self.first_row + row;
+        &heads[row * head + 1..(row + 1) * head]
     }
 
     /// A row's blocks, one for each bit that is set.
     #[inline(always)]
     pub(crate) fn blocks(&self, row: usize) -> &'a [Block<T>] {
-        &self.blocks[self.starts[row]..self.starts[row + 1]]
+        let Blocks { heads, head, blocks, .. } = self.blocks;
+        let row = self.first_row + row;
+        &blocks[heads[row * head] as usize..heads[(row + 1) * head] as usize]
     }
 
-    /// Asks for a row's bits and for where its blocks start.
+    /// Asks for a row's head.
     #[inline(always)]
-    pub(crate) fn ask_for_place<S: Simd>(&self, simd: S, row: usize) {
-        simd.prefetch(&self.starts[row]);
-        if let Some(bits) = self.bits(row).first() {
-            simd.prefetch(bits);
-        }
+    pub(crate) fn ask_for_head<S: Simd>(&self, simd: S, row: usize) {
+        let Blocks { heads, head, .. } = self.blocks;
+        simd.prefetch(&heads[(self.first_row + row) * head]);
     }
 }
 
@@ -130,7 +127,7 @@ mod tests {
             values[row * features + feature] = value;
         }
         let index = Blocks::find(&values, features).expect("nearly all is zero");
-        let view = index.view(0..4);
+        let view = index.rows_from(0);
         for row in 0..4 {
             let mut found = vec![0.0; features];
             let mut blocks = view.blocks(row).iter();
@@ -146,7 +143,7 @@ mod tests {
             assert!(blocks.next().is_none(), "a bit for each block");
             let expected = &values[row * features..][..features];
             assert!(found.iter().zip(expected).all(|(a, b)| a == b || a.is_nan() && b.is_nan()), "row {row}");
-            assert_eq!(index.view(row..row + 1).bits(0), view.bits(row));
+            assert_eq!(index.rows_from(row).bits(0), view.bits(row));
         }
         assert_eq!(view.blocks(2).len(), 0);
     }

@@ -88,10 +88,10 @@ impl Dataset {
         let cells = self.range.start * self.features..self.range.end * self.features;
         let values = match (&*self.storage, self.index.as_deref()) {
             (Storage::U8 { pixels, .. }, Some(Index::U8(blocks))) => {
-                Values::U8(&pixels[cells], Some(blocks.view(self.range.clone())))
+                Values::U8(&pixels[cells], Some(blocks.rows_from(self.range.start)))
             }
             (Storage::F32 { values, .. }, Some(Index::F32(blocks))) => {
-                Values::F32(&values[cells], Some(blocks.view(self.range.clone())))
+                Values::F32(&values[cells], Some(blocks.rows_from(self.range.start)))
             }
             (Storage::U8 { pixels, .. }, _) => Values::U8(&pixels[cells], None),
             (Storage::F32 { values, .. }, _) => Values::F32(&values[cells], None),

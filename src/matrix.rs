@@ -264,10 +264,10 @@ impl<'a, T: Copy> IndexedRows<'a, T> {
         &self.blocks(position)[before as usize..]
     }
 
-    /// Asks for what says where the blocks of the row at this position are.
+    /// Asks for what says which and where the blocks of the row at this position are.
     #[inline(always)]
-    pub(crate) fn ask_for_place<S: Simd>(&self, simd: S, position: usize) {
-        self.blocks.ask_for_place(simd, self.pick.get(self.start + position));
+    pub(crate) fn ask_for_head<S: Simd>(&self, simd: S, position: usize) {
+        self.blocks.ask_for_head(simd, self.pick.get(self.start + position));
     }
 }
 

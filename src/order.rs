@@ -5,8 +5,8 @@ use crate::weights::PANEL;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Rows that an order is learnt from. MNIST's panels are zero in 42 % of the rows as the pixels come, in 60 % when
-/// learnt from 256 rows, and in 61 % from 512 as from 4096.
+/// Rows that an order is learnt from. Of MNIST's blocks of a panel 42 % are zero as the pixels come, 60 % when learnt from
+/// 256 rows, and 62 % from 512 as from 4096.
 const ROWS: usize = 512;
 
 /// The most features that are looked through for the next of a panel: so the time is in proportion to the features.
@@ -27,9 +27,9 @@ pub(crate) struct FeatureOrder {
 }
 
 impl FeatureOrder {
-    /// Learns an order from `values [rows, features]`: one panel after the other, it begins with the feature that is
-    /// seldomest zero, and takes those that add most to the places already not zero, less the rows in which they are the
-    /// first that is not.
+    /// Learns an order from `values [rows, features]`. Each panel begins with the feature that is seldomest zero, and then
+    /// takes, one by one, that with the most rows in which the panel is not zero already, less twice those in which it is.
+    /// (Less once, 61 % of MNIST's blocks are zero; less four times, 59 %.)
     pub(crate) fn learn<T: Copy + PartialEq + Default>(values: &[T], features: usize) -> Self {
         let seen = look(values, features);
         let mut left: Vec<usize> = (0..features).collect();
@@ -42,7 +42,7 @@ impl FeatureOrder {
             let mut panel = seen[first];
             for _ in 1..PANEL {
                 let before = left.len().saturating_sub(CANDIDATES);
-                let gain = |&feature: &usize| 2 * count(&both(&seen[feature], &panel)) - count(&seen[feature]);
+                let gain = |&feature: &usize| 3 * count(&both(&seen[feature], &panel)) - 2 * count(&seen[feature]);
                 let Some(best) = (before..left.len()).max_by_key(|&place| gain(&left[place])) else { break };
                 let feature = left.remove(best);
                 order.push(feature);
