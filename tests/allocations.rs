@@ -74,6 +74,17 @@ fn values() -> Dataset {
     Dataset::from_f32(random.numbers(ROWS * FEATURES, 1.0), labels, FEATURES, CLASSES).expect("the lengths fit")
 }
 
+/// Pixels of which most are zero, with their index.
+fn skipped() -> Dataset {
+    let mut random = Random::new(5);
+    let labels = random.labels(ROWS, CLASSES).into_iter().map(|label| label as u8).collect();
+    let mut pixels = random.pixels(ROWS * FEATURES);
+    pixels.chunks_exact_mut(FEATURES).for_each(|row| row[random.below(FEATURES)..].fill(0));
+    let data = Dataset::from_u8(pixels, labels, FEATURES, CLASSES).expect("the lengths fit").skip_zeros();
+    assert!(data.skips_zeros());
+    data
+}
+
 #[test]
 fn the_counter_counts() {
     assert_eq!(allocations(|| ()), 0);
@@ -83,7 +94,7 @@ fn the_counter_counts() {
 
 #[test]
 fn a_step_after_the_first_allocates_nothing() {
-    for data in [pixels(), values()] {
+    for data in [pixels(), values(), skipped()] {
         for level in levels() {
             let model = SoftmaxRegression::zeros(FEATURES, CLASSES).with_level(level);
             let mut trainer = Trainer::new(model, Sgd::new(0.001));
