@@ -54,6 +54,13 @@ impl FeatureOrder {
             with_value += count(&panel) as usize;
         }
 
+        // The first panels have the most values, and threads share panels out by ranges: in the order of the reversed bits
+        // of their numbers each half, quarter and eighth has its share.
+        let (whole, rest) = order.as_chunks::<PANEL>();
+        let mut whole: Vec<_> = whole.iter().enumerate().collect();
+        whole.sort_by_key(|(panel, _)| panel.reverse_bits());
+        let order: Vec<usize> = whole.into_iter().flat_map(|(_, panel)| panel).chain(rest).copied().collect();
+
         let mut places = vec![0; features];
         order.iter().enumerate().for_each(|(place, &feature)| places[feature] = place);
         let zeros = if blocks == 0 { 0.0 } else { 1.0 - with_value as f64 / blocks as f64 };
@@ -115,6 +122,21 @@ mod tests {
         let order = FeatureOrder::learn(&values, features);
         for panel in order.features().chunks(PANEL) {
             assert!(panel.iter().all(|feature| feature % 3 == panel[0] % 3), "{panel:?}");
+        }
+    }
+
+    #[test]
+    fn halves_and_quarters_have_their_share_of_the_values() {
+        // The further on, the fewer values.
+        let features = 64 * PANEL;
+        let values: Vec<u8> = (0..64 * features).map(|at| u8::from(at / features > at % features / PANEL)).collect();
+        let order = FeatureOrder::learn(&values, features);
+        let count = |feature: &usize| (0..64).filter(|row| values[row * features + feature] == 1).count();
+        for parts in [2, 4] {
+            let part = |part: &[usize]| part.iter().map(count).sum::<usize>();
+            let counts: Vec<_> = order.features().chunks(features / parts).map(part).collect();
+            let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+            assert!(most * 10 < least * 12, "{counts:?}");
         }
     }
 
