@@ -66,10 +66,14 @@ impl Kernel for Factors<'_> {
             }
         }
         let mut lanes = S::array(0.0);
-        simd.store(simd.add(simd.add(sums[0], sums[1]), simd.add(sums[2], sums[3])), &mut lanes);
+        let mut sum = sums[0];
+        for i in 1..SUMS {
+            sum = simd.add(sum, sums[i]);
+        }
+        simd.store(sum, &mut lanes);
         lanes.as_ref().iter().all(|&lane| lane == 0.0)
     }
 }
 
-/// Independent sums, so that none waits for another.
-const SUMS: usize = 4;
+/// Independent sums, so that none waits for another: two multiply-adds a cycle take four cycles each.
+const SUMS: usize = 8;

@@ -78,7 +78,9 @@ impl<T: Element> Kernel for Update<'_, T> {
                     for i in 0..WORDS {
                         not_zero[i] = bits[i][panel % WORD];
                     }
-                    self.panel(simd, panel - before, not_zero, &mut rows);
+                    if not_zero != [0; WORDS] || !rows.keep {
+                        self.panel(simd, panel - before, not_zero, &mut rows);
+                    }
                 }
             }
         }
