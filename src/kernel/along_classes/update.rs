@@ -35,6 +35,9 @@ const ROW_BLOCK: usize = 64;
 /// one row there is nothing to wait behind, and asking took a sixth of the time.
 const ASKING_ROWS: usize = 8;
 
+/// Rows of so many bytes, a page, are asked for a panel ahead: the hardware does not foresee columns of them.
+const ASKING_BYTES: usize = 4096;
+
 /// The update, done this way.
 pub(crate) struct Update<'a, T>(pub(crate) update::Update<'a, T>);
 
@@ -76,6 +79,11 @@ impl<T: Element> Kernel for Update<'_, T> {
                 let mut x = [&[0.0; PANEL]; ROW_BLOCK];
                 for ((to, packed), row) in x.iter_mut().zip(&mut packed).zip(&looked_up[..count]) {
                     *to = pack(simd, &row[panel * PANEL..], packed);
+                    if size_of_val(*row) >= ASKING_BYTES
+                        && let Some(soon) = row.get((panel + 1) * PANEL)
+                    {
+                        simd.prefetch(soon);
+                    }
                 }
                 let features = PANEL.min(looked_up[0].len() - panel * PANEL);
                 let block = Block { x: &x[..count], features, d, classes, alpha, keep };
