@@ -101,7 +101,7 @@ impl Dataset {
 
     /// The same rows with an index of what is not zero in them, for a [`Trainer`](crate::Trainer) to skip the rest. The
     /// index puts features together that are zero in the same rows, and holds each row's blocks of 16 of which one is not.
-    /// It takes two passes over the rows, and memory for a copy of those blocks and 16 bytes a row.
+    /// It takes a pass over the rows, some 0.5 us for one of MNIST's, and memory for a copy of those blocks.
     ///
     /// Where fewer than two fifths of the blocks are zero it would not pay, and there is none.
     ///

@@ -24,6 +24,8 @@ pub(crate) struct Line(pub(crate) [f32; PANEL]);
 /// turn, `[features / 16, classes, 16]`; where the classes are many or the features few, 16 classes of each feature in
 /// turn, the last 16 filled up with zeros: `[features / 16, classes / 16, 16, 16]`. So a kernel reads the weights as one
 /// stream of whole cache lines, whatever the number of features, and threads can share them out by panels.
+///
+/// The features stand in their own order or in that of an index of zeros: see [`ordered_for`](Self::ordered_for).
 #[derive(Clone)]
 pub struct Weights {
     lines: Vec<Line>,
@@ -156,19 +158,19 @@ impl Weights {
         }
     }
 
-    /// The same weights, laid out for products with these rows: those that have an index
-    /// ([`Dataset::skip_zeros`](crate::Dataset::skip_zeros)) are skipped through only by weights in its order. For
-    /// other rows, the usual layout.
+    /// The same weights with the features in the order of these rows' index
+    /// ([`Dataset::skip_zeros`](crate::Dataset::skip_zeros)), so that products with the rows skip their zeros; for rows
+    /// without an index, in their own order. A trainer does this by itself.
     ///
-    /// Everywhere else the layout does not show: weights in any order go with any rows of as many features, only slower,
-    /// since a product copies them first where their order is not the rows'.
+    /// Nothing else shows the order. Weights in any go with any rows of as many features; where it is not the rows', a
+    /// forward pass copies the weights first, and an update puts them into their own order.
     #[must_use]
     pub fn ordered_for(mut self, x: Matrix<'_>) -> Self {
         self.put_in_order_of(x);
         self
     }
 
-    /// As [`ordered_for`](Self::ordered_for), in place.
+    /// As `ordered_for`, in place.
     pub(crate) fn put_in_order_of(&mut self, x: Matrix<'_>) {
         let skips = !self.lanes_are_classes() && self.classes >= FEWEST_CLASSES && self.features == x.features();
         let order = x.order().filter(|_| skips);
