@@ -14,8 +14,8 @@ pub(crate) const WORD: usize = u64::BITS as usize;
 /// Features of one panel in one row, in the order of the index.
 pub(crate) type Block<T> = [T; PANEL];
 
-/// For each row a bit for each panel of 16 features, set where one of them is not 0, and the values of those panels. The
-/// features stand in an order in which many panels are zero, the last panel filled up with zeros.
+/// For each row a bit for each panel of 16 features, set where one of them is not 0, and the values of those panels.
+/// The features stand in an order in which many panels are zero, the last panel filled up with zeros.
 #[derive(Debug)]
 pub(crate) struct Blocks<T> {
     order: Arc<FeatureOrder>,
@@ -26,8 +26,8 @@ pub(crate) struct Blocks<T> {
     blocks: Vec<Block<T>>,
 }
 
-/// The least share of zero blocks for which they are skipped. A shuffled step on 100 rows of 784 pixels and 10 classes with
-/// index, over the same without (Zen 5, blocks zero at random):
+/// The least share of zero blocks for which they are skipped. A shuffled step on 100 rows of 784 pixels and 10 classes
+/// with index, over the same without (Zen 5, blocks zero at random):
 ///
 /// | zero blocks | 0.0 | 0.1 | 0.2 | 0.3 | 0.4 | 0.5 | 0.6 | 0.7 | 0.8 |
 /// | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -100,8 +100,8 @@ impl Dataset {
     }
 
     /// The same rows with an index of what is not zero in them, for a [`Trainer`](crate::Trainer) to skip the rest. The
-    /// index puts features together that are zero in the same rows, and holds each row's blocks of 16 of which one is not.
-    /// It takes a pass over the rows, some 0.5 us for one of MNIST's, and memory for a copy of those blocks.
+    /// index puts features together that are zero in the same rows, and holds each row's blocks of 16 that are not all
+    /// zero. It takes a pass over the rows, some 0.5 us for one of MNIST's, and memory for a copy of those blocks.
     ///
     /// Where fewer than two fifths of the blocks are zero it would not pay, and there is none.
     ///

@@ -196,13 +196,13 @@ impl<T: Element> Forward<'_, T> {
 
 /// The panels that a cache line holds, or the first of them.
 #[inline(always)]
-const fn panels_of_line<T>() -> usize {
+pub(super) const fn panels_of_line<T>() -> usize {
     CACHE_LINE / size_of::<[T; PANEL]>()
 }
 
 /// Adds the products of a panel of features to a tile's sums.
 #[inline(always)]
-fn multiply_panel<S: Simd, T: Element, const R: usize, const G: usize>(
+pub(super) fn multiply_panel<S: Simd, T: Element, const R: usize, const G: usize>(
     simd: S,
     panels: &[&[[T; PANEL]]; R],
     p: usize,

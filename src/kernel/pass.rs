@@ -1,6 +1,6 @@
 //! A pass over rows as threads share it out: their logits, and where targets are given their cross-entropy, each row's
-//! right after its logits. What is computed is in `forward`, `along_classes`, `skip` and `softmax`; which of the products rows
-//! and weights take is chosen here.
+//! right after its logits. What is computed is in `forward`, `along_classes`, `skip` and `softmax`; which of the three
+//! products is taken is chosen here.
 
 use super::along_classes;
 use super::forward::Forward;

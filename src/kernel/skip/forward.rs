@@ -11,23 +11,18 @@
 //! One row at a time: two rows share the loads of W, but only in the blocks that neither skips, and each walks through
 //! those of the other too.
 
-#![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
-
 use crate::blocks::{Block, WORD};
 use crate::kernel::balanced::balanced;
-use crate::kernel::forward;
+use crate::kernel::forward::{self, multiply_panel, panels_of_line};
 use crate::level::Kernel;
 use crate::matrix::IndexedRows;
 use crate::simd::{Element, Simd};
-use crate::weights::{Line, PANEL};
+use core::slice;
 
 /// A row's blocks are asked for this many rows before they are read, and its head, which says where they are, twice as
 /// many. A row takes 35 ns at avx512, several times less than a memory's latency. With 4, 6 and 12 rows a forward pass and
 /// an update of 100 shuffled rows took 1.08, 1.01 and 0.99 times as long (Zen 5).
 const AHEAD: usize = 8;
-
-/// Bytes of a cache line.
-const CACHE_LINE: usize = 64;
 
 /// The forward pass, done this way.
 pub(crate) struct Forward<'a, T> {
@@ -70,7 +65,7 @@ impl<T: Element> Forward<'_, T> {
                 self.rows.ask_for_head(simd, position);
             }
             for position in 0..AHEAD.min(self.rows.len()) {
-                for blocks in self.rows.blocks(position).chunks(blocks_of_line::<T>()) {
+                for blocks in self.rows.blocks(position).chunks(panels_of_line::<T>()) {
                     simd.prefetch(&blocks[0]);
                 }
             }
@@ -93,7 +88,7 @@ impl<T: Element> Forward<'_, T> {
         }
 
         let (lines, classes) = (self.forward.weights.lines(), self.forward.weights.classes());
-        let mut acc = [simd.splat(0.0); G];
+        let mut acc = [[simd.splat(0.0); G]];
         let mut blocks = self.rows.blocks(position).iter();
         for (word, &bits) in self.rows.bits(position).iter().enumerate() {
             let mut bits = bits;
@@ -101,36 +96,13 @@ impl<T: Element> Forward<'_, T> {
                 let Some(block) = blocks.next() else { break };
                 let panel = word * WORD + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
-                if let Some((line, after)) = soon.split_at_checked(blocks_of_line::<T>()) {
+                if let Some((line, after)) = soon.split_at_checked(panels_of_line::<T>()) {
                     simd.prefetch(&line[0]);
                     soon = after;
                 }
-                let w = &lines[panel * classes + first..][..G];
-                multiply_block(simd, block, w, &mut acc);
+                multiply_panel(simd, &[slice::from_ref(block)], 0, &lines[panel * classes + first..], &mut acc);
             }
         }
-        self.forward.write_logits(simd, position, first, [acc]);
-    }
-}
-
-/// The blocks that a cache line holds, or the first of them.
-#[inline(always)]
-const fn blocks_of_line<T>() -> usize {
-    CACHE_LINE / size_of::<Block<T>>()
-}
-
-/// Adds a block's products with its panel of the weights to the sums.
-#[inline(always)]
-fn multiply_block<S: Simd, T: Element, const G: usize>(
-    simd: S,
-    block: &Block<T>,
-    w: &[Line],
-    acc: &mut [S::Vector; G],
-) {
-    for part in 0..PANEL / S::LANES {
-        let x = T::load(simd, &S::arrays(block).0[part]);
-        for g in 0..G {
-            acc[g] = simd.mul_add(x, simd.load(&S::arrays(&w[g].0).0[part]), acc[g]);
-        }
+        self.forward.write_logits(simd, position, first, acc);
     }
 }
