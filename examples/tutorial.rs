@@ -7,14 +7,14 @@
 //!
 //! Without a directory it takes the four files that `softreg-mnist` embeds.
 
-use softreg::{Sgd, SoftmaxRegression, Trainer, mnist};
+use softreg::{Reduction, Sgd, SoftmaxRegression, Trainer, mnist};
 
 fn main() -> softreg::Result<()> {
     let data = match std::env::args_os().nth(1) {
         Some(directory) => mnist::read_dir(directory)?,
         None => mnist::read_files(softreg_mnist::FILES, mnist::VALIDATION_ROWS)?,
     };
-    let mut trainer = Trainer::new(SoftmaxRegression::zeros(784, 10), Sgd::new(0.01));
+    let mut trainer = Trainer::new(SoftmaxRegression::zeros(784, 10), Sgd::new(0.01)).reduction(Reduction::Sum);
     let mut batches = data.train.batches(100).seed(0);
     for step in 1..=1000 {
         let loss = trainer.step(batches.next_batch())?;

@@ -19,6 +19,15 @@ pub enum Error {
         /// The length expected, in elements.
         expected: usize,
     },
+    /// A slice is not a whole number of rows.
+    PartialRow {
+        /// What was measured, for example `"matrix values"`.
+        what: &'static str,
+        /// The length found, in elements.
+        found: usize,
+        /// The length of a row, in elements.
+        width: usize,
+    },
     /// A count is outside its range: no features, no classes, no rows in a batch, more rows than there are.
     Size {
         /// What was asked for.
@@ -36,6 +45,31 @@ pub enum Error {
         label: u32,
         /// The number of classes; labels go from 0 to `classes - 1`.
         classes: usize,
+    },
+    /// A target probability is negative, infinite or NaN.
+    Target {
+        /// The row whose target it is, counted within the batch or dataset at hand.
+        row: usize,
+        /// The class whose probability it is.
+        class: usize,
+        /// The value found.
+        value: f32,
+    },
+    /// Every row's targets sum to 0: no row has a weight.
+    NoWeight {
+        /// The number of rows.
+        rows: usize,
+    },
+    /// A number that has to be finite is infinite or NaN.
+    NonFinite {
+        /// What holds it: `"weights"` `[features, classes]`, `"bias"` `[1, classes]` or `"logits"` `[n, classes]`.
+        what: &'static str,
+        /// Its row.
+        row: usize,
+        /// Its column.
+        column: usize,
+        /// The value found.
+        value: f32,
     },
     /// A row index points outside its matrix.
     RowIndex {
@@ -59,6 +93,15 @@ pub enum Error {
     NonFiniteLoss {
         /// The loss found.
         loss: f64,
+    },
+    /// The step would have made a weight or a bias infinite or NaN. It changed nothing.
+    NonFiniteStep,
+    /// Memory cannot be had for what the data's or the settings' size asks for.
+    Memory {
+        /// What it was wanted for, for example `"logits"`.
+        what: &'static str,
+        /// How much was wanted; `usize::MAX` where the number of bytes itself overflows.
+        bytes: usize,
     },
     /// The name is not that of any level.
     UnknownLevel {
@@ -96,12 +139,24 @@ impl fmt::Display for Error {
             Self::Shape { what, found, expected } => {
                 write!(f, "{what}: found {found} elements, expected {expected}")
             }
+            Self::PartialRow { what, found, width } => {
+                write!(f, "{what}: found {found} elements, expected a multiple of {width} (whole rows)")
+            }
             Self::Size { what, found, expected } => write!(f, "{what}: found {found}, expected {expected}"),
             Self::Label { row, label, classes } => write!(
                 f,
                 "row {row}: found label {label}, expected 0 to {} ({classes} classes)",
                 classes.saturating_sub(1)
             ),
+            Self::Target { row, class, value } => {
+                write!(f, "row {row}: found target {value} for class {class}, expected a finite number of at least 0")
+            }
+            Self::NoWeight { rows } => {
+                write!(f, "targets: found {rows} rows whose targets all sum to 0, expected a row with a weight")
+            }
+            Self::NonFinite { what, row, column, value } => {
+                write!(f, "{what}: found {value} in row {row}, column {column}, expected finite numbers")
+            }
             Self::RowIndex { position, index, rows } => {
                 write!(f, "row index {position}: found {index}, expected less than {rows} (the number of rows)")
             }
@@ -111,6 +166,11 @@ impl fmt::Display for Error {
                 "the loss became {loss}; the model was left as it was before this step; \
                  try a smaller learning rate, or look for NaN and infinities in the data"
             ),
+            Self::NonFiniteStep => f.write_str(
+                "the step would have made the weights infinite or NaN; the model was left as it was before this step; \
+                 try a smaller learning rate, or scale the features",
+            ),
+            Self::Memory { what, bytes } => write!(f, "{what}: found no memory for {bytes} bytes"),
             Self::UnknownLevel { name } => {
                 write!(f, "unknown level {name:?}, expected one of: avx512, avx2, neon, portable")
             }

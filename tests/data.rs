@@ -1,7 +1,7 @@
 //! Datasets and their batches: what is accepted, that splits share, and the laws of the batches' order.
 
 use proptest::prelude::*;
-use softreg::{Batch, Batches, Dataset, Error, Level, Weights, kernel};
+use softreg::{Batch, Batches, Dataset, Error, Level, Parameters, kernel};
 
 /// What a batch holds, as the kernels see it: each row's features, and its label. Weights that are the unit matrix hand
 /// the features back as logits; the residual of a one-hot target is negative at the label alone.
@@ -10,9 +10,9 @@ fn contents(batch: Batch<'_>, classes: usize) -> Vec<(Vec<f32>, u32)> {
     let (rows, features) = (batch.x.rows(), batch.x.features());
     let mut unit = vec![0.0; features * features];
     unit.iter_mut().step_by(features + 1).for_each(|diagonal| *diagonal = 1.0);
-    let unit = Weights::from_row_major(&unit, features, features).unwrap();
+    let unit = Parameters::from_row_major(&unit, &vec![0.0; features], features, features).unwrap();
     let mut values = vec![f32::NAN; rows * features];
-    kernel::forward(level, batch.x, &unit, &vec![0.0; features], &mut values).unwrap();
+    kernel::forward(level, batch.x, &unit, &mut values).unwrap();
 
     let mut residual = vec![0.0; rows * classes];
     kernel::cross_entropy(level, batch.targets, classes, &mut residual, &mut vec![0.0; rows]).unwrap();

@@ -51,7 +51,7 @@ impl Run<'_> {
     fn outcome(&self) -> Outcome {
         let model = SoftmaxRegression::zeros(self.data.features(), self.data.classes());
         let model = model.with_level(self.level).with_threads(self.threads);
-        let mut trainer = Trainer::new(model, Sgd::new(0.05).reduction(Reduction::Mean));
+        let mut trainer = Trainer::new(model, Sgd::new(0.05)).reduction(Reduction::Mean);
         let mut batches = self.data.batches(self.batch).seed(self.seed);
         let step = |_| trainer.step(batches.next_batch()).expect("the shapes fit and the loss is finite").to_bits();
         let losses = (0..self.steps).map(step).collect();

@@ -6,7 +6,7 @@ mod support;
 
 use serde_json::Value;
 use softreg::mnist::{self, Mnist};
-use softreg::{Level, Sgd, SoftmaxRegression, Trainer};
+use softreg::{Level, Reduction, Sgd, SoftmaxRegression, Trainer};
 use support::failures::Failures;
 use support::levels::levels;
 
@@ -63,7 +63,7 @@ fn read_npy(file: &[u8], shape: &str) -> Vec<f64> {
 /// Trains at this level and says everything in which the run differs from the golden one.
 fn run(level: Level, golden: &Golden, data: &Mnist, failures: &mut Failures) {
     let model = SoftmaxRegression::zeros(784, 10).with_level(level);
-    let mut trainer = Trainer::new(model, Sgd::new(0.01));
+    let mut trainer = Trainer::new(model, Sgd::new(0.01)).reduction(Reduction::Sum);
     let mut batches = data.train.batches(100).in_file_order();
     let losses: Vec<f64> = (0..STEPS)
         .map(|_| trainer.step(batches.next_batch()).expect("the shapes fit and the loss is finite"))

@@ -5,7 +5,7 @@
 mod support;
 
 use proptest::prelude::*;
-use softreg::{Level, Matrix, Targets, Weights, kernel};
+use softreg::{Level, Matrix, Parameters, Targets, kernel};
 use support::cases::{CLASSES, Case, Kind, ROWS, Shape, ragged_shapes};
 use support::compare::Expected;
 use support::expect::{self, wide};
@@ -16,8 +16,9 @@ use support::random::Random;
 
 const LEARNING_RATE: f32 = 0.07;
 
-fn weights(values: &[f32], shape: Shape) -> Weights {
-    Weights::from_row_major(values, shape.features, shape.classes).expect("the case's weights have the case's shape")
+fn pack(weights: &[f32], bias: &[f32], shape: Shape) -> Parameters {
+    let packed = Parameters::from_row_major(weights, bias, shape.features, shape.classes);
+    packed.expect("the case's parameters have the case's shape")
 }
 
 /// What the four products of one case and one input type should be.
@@ -43,38 +44,34 @@ impl Products {
 
     fn check_forward(&self, case: &Case, x: Matrix<'_>, level: Level) -> Result<(), String> {
         let mut logits = unwritten(case.residual.len(), case.shape.rows);
-        kernel::forward(level, x, &weights(&case.weights, case.shape), &case.bias, &mut logits).map_err(text)?;
+        kernel::forward(level, x, &pack(&case.weights, &case.bias, case.shape), &mut logits).map_err(text)?;
         self.logits.check(&logits)?;
         logits.intact()
     }
 
     fn check_gradient(&self, case: &Case, x: Matrix<'_>, level: Level) -> Result<(), String> {
-        let Shape { rows, features, classes } = case.shape;
-        let mut gradient = weights(&vec![f32::NAN; features * classes], case.shape);
-        let mut bias = unwritten(classes, rows);
-        kernel::gradient(level, x, &case.residual, &mut gradient, &mut bias).map_err(text)?;
-        check_pair(&self.gradient, &gradient, &bias)
+        let Shape { features, classes, .. } = case.shape;
+        let mut gradient = pack(&vec![f32::NAN; features * classes], &vec![f32::NAN; classes], case.shape);
+        kernel::gradient(level, x, &case.residual, &mut gradient).map_err(text)?;
+        check_pair(&self.gradient, &gradient)
     }
 
     fn check_accumulate(&self, case: &Case, x: Matrix<'_>, level: Level) -> Result<(), String> {
-        let mut gradient = weights(&case.weights, case.shape);
-        let mut bias = Guarded::new(&case.bias, case.shape.features, SENTINEL);
-        kernel::gradient_accumulate(level, x, &case.residual, &mut gradient, &mut bias).map_err(text)?;
-        check_pair(&self.accumulated, &gradient, &bias)
+        let mut gradient = pack(&case.weights, &case.bias, case.shape);
+        kernel::gradient_accumulate(level, x, &case.residual, &mut gradient).map_err(text)?;
+        check_pair(&self.accumulated, &gradient)
     }
 
     fn check_step(&self, case: &Case, x: Matrix<'_>, level: Level) -> Result<(), String> {
-        let mut weights = weights(&case.weights, case.shape);
-        let mut bias = Guarded::new(&case.bias, case.shape.features, SENTINEL);
-        kernel::sgd_step(level, x, &case.residual, LEARNING_RATE, &mut weights, &mut bias).map_err(text)?;
-        check_pair(&self.stepped, &weights, &bias)
+        let mut parameters = pack(&case.weights, &case.bias, case.shape);
+        kernel::sgd_step(level, x, &case.residual, LEARNING_RATE, &mut parameters).map_err(text)?;
+        check_pair(&self.stepped, &parameters)
     }
 }
 
-fn check_pair(expected: &(Expected, Expected), weights: &Weights, bias: &Guarded<f32>) -> Result<(), String> {
-    expected.0.check(&weights.to_row_major()).map_err(|error| format!("weights: {error}"))?;
-    expected.1.check(bias).map_err(|error| format!("bias: {error}"))?;
-    bias.intact()
+fn check_pair(expected: &(Expected, Expected), parameters: &Parameters) -> Result<(), String> {
+    expected.0.check(&parameters.to_row_major()).map_err(|error| format!("weights: {error}"))?;
+    expected.1.check(parameters.bias()).map_err(|error| format!("bias: {error}"))
 }
 
 /// Every product of a case at every level.
@@ -189,14 +186,14 @@ proptest! {
         prop_assert!(failures.report().is_none(), "{}", failures.report().unwrap_or_default());
     }
 
-    /// Another scale than 1/255, of either sign, on either type of input.
+    /// A scale of either sign, on top of the pixels' own 1/255.
     #[test]
     fn a_scale_multiplies_the_inputs(scale in -3.0f32..3.0, features in 1usize..40, seed: u64) {
         let case = Case::new(Shape { rows: 9, features, classes: 11 }, seed);
         let mut failures = Failures::default();
         for kind in [Kind::F32, Kind::U8] {
             let unit = if kind == Kind::U8 { f64::from(1.0f32 / 255.0) } else { 1.0 };
-            let x: Vec<f64> = case.x(kind).iter().map(|x| x / unit * f64::from(scale)).collect();
+            let x: Vec<f64> = case.x(kind).iter().map(|x| x / unit * f64::from(unit as f32 * scale)).collect();
             let logits = expect::forward(&x, &wide(&case.weights), &wide(&case.bias));
             let residual = wide(&case.residual);
             let gradient = expect::gradient(&x, &residual, features, 11);
@@ -215,12 +212,13 @@ proptest! {
     #[test]
     fn weights_come_back_from_their_layout_as_they_went_in(features in 1usize..70, classes in 1usize..70, seed: u64) {
         let values = Random::new(seed).numbers(features * classes, 1.0);
-        let rows = Weights::from_row_major(&values, features, classes).expect("the lengths fit");
+        let bias = vec![0.0; classes];
+        let rows = Parameters::from_row_major(&values, &bias, features, classes).expect("the lengths fit");
         prop_assert_eq!(rows.to_row_major(), values.clone());
         let turned = |at: usize| values[at % features * classes + at / features];
         let transposed: Vec<f32> = (0..features * classes).map(turned).collect();
         prop_assert_eq!(rows.to_class_major(), transposed.clone());
-        let columns = Weights::from_class_major(&transposed, features, classes).expect("the lengths fit");
+        let columns = Parameters::from_class_major(&transposed, &bias, features, classes).expect("the lengths fit");
         prop_assert_eq!((columns.features(), columns.classes()), (features, classes));
         prop_assert!(columns == rows);
     }

@@ -289,13 +289,13 @@ proptest! {
         (1..classes).for_each(|last| order.swap(last, random.below(last + 1)));
         let (bias, z) = (permute_columns(&data.bias, &order), permute_columns(&data.logits, &order));
         let (soft, residual) = (permute_columns(&data.soft, &order), permute_columns(&data.residual, &order));
-        let weights = data.pack(&permute_columns(&data.weights, &order));
+        let parameters = data.pack(&permute_columns(&data.weights, &order), &bias);
         let (losses, residuals) = expect::cross_entropy(&wide(&z), &wide(&soft), classes);
         for level in levels() {
             for kind in BOTH {
                 let logits = permute_columns(&data.forward(level, data.x(kind)), &order);
-                let expected = expect::forward(&data.x64(kind), &wide(&weights.to_row_major()), &wide(&bias));
-                let permuted = forward(level, data.x(kind), &weights, &bias);
+                let expected = expect::forward(&data.x64(kind), &wide(&parameters.to_row_major()), &wide(&bias));
+                let permuted = forward(level, data.x(kind), &parameters);
                 prop_assert_eq!(expected.around(&logits).check(&permuted), Ok(()), "forward at {} {:?}", level, kind);
                 let gradient = permute_columns(&data.gradient(level, data.x(kind), &data.residual), &order);
                 let (mut expected, b) = expect::gradient(&data.x64(kind), &wide(&residual), features, classes);
@@ -349,7 +349,7 @@ fn the_gradient_is_the_slope_of_the_loss() {
         for kind in BOTH {
             let loss = |parameters: &[f32]| {
                 let (w, b) = parameters.split_at(data.weights.len());
-                cross_entropy(level, data.soft(), &forward(level, data.x(kind), &data.pack(w), b)).0.iter().sum::<f64>()
+                cross_entropy(level, data.soft(), &forward(level, data.x(kind), &data.pack(w, b))).0.iter().sum::<f64>()
             };
             let residual = cross_entropy(level, data.soft(), &data.forward(level, data.x(kind))).1;
             let mut parameters = data.start();

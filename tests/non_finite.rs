@@ -3,7 +3,7 @@
 
 mod support;
 
-use softreg::{Matrix, Weights, kernel};
+use softreg::{Matrix, Parameters, kernel};
 use support::compare::same_bits;
 use support::data::forward;
 use support::expect::{self, wide};
@@ -32,13 +32,13 @@ fn zeros_do_not_hide_nan_or_infinity_in_the_other_factor() {
             {
                 let x = x.expect("whole rows");
                 for level in levels() {
-                    let weights = Weights::from_row_major(&w, features, classes).expect("the lengths fit");
+                    let parameters = Parameters::from_row_major(&w, &[0.0; 10], features, classes).expect("they fit");
                     failures.check(format!("forward at {level}, {name}, {bad} at {at}"), || {
-                        logits.check(&forward(level, x, &weights, &[0.0; 10]))
+                        logits.check(&forward(level, x, &parameters))
                     });
-                    let (mut sum, mut bias) = (Weights::zeros(features, classes), [0.0; 10]);
+                    let mut sum = Parameters::zeros(features, classes);
                     failures.check(format!("gradient at {level}, {name}, {bad} at {at}"), || {
-                        kernel::gradient(level, x, &residual, &mut sum, &mut bias).map_err(text)?;
+                        kernel::gradient(level, x, &residual, &mut sum).map_err(text)?;
                         gradient.check(&sum.to_row_major())
                     });
                 }
@@ -64,12 +64,11 @@ fn nan_among_very_many_rows_and_classes_stays_where_it_belongs() {
     let logits = expect::forward(&wide(&values), &wide(&w), &wide(&bias));
     let (gradient, _) = expect::gradient(&wide(&values), &wide(&residual), features, classes);
     for level in levels() {
-        let mut weights = Weights::from_row_major(&w, features, classes).expect("the lengths fit");
-        failures.check(format!("forward at {level}"), || logits.check(&forward(level, x, &weights, &bias)));
+        let mut parameters = Parameters::from_row_major(&w, &bias, features, classes).expect("the lengths fit");
+        failures.check(format!("forward at {level}"), || logits.check(&forward(level, x, &parameters)));
         failures.check(format!("gradient at {level}"), || {
-            let mut bias = bias.clone();
-            kernel::gradient(level, x, &residual, &mut weights, &mut bias).map_err(text)?;
-            gradient.check(&weights.to_row_major())
+            kernel::gradient(level, x, &residual, &mut parameters).map_err(text)?;
+            gradient.check(&parameters.to_row_major())
         });
     }
     failures.finish();
@@ -89,19 +88,19 @@ fn weights_left_by_a_kernel_are_their_own_copy() {
         let mut residual = Random::new(6).numbers(rows * classes, 1.0);
         residual[4] = bad;
         for level in levels() {
-            let mut check = |kernel: &str, left: &Weights| {
-                let copy = Weights::from_row_major(&left.to_row_major(), features, classes).expect("the lengths fit");
-                let (got, want) = (forward(level, x, left, &[0.0; 11]), forward(level, x, &copy, &[0.0; 11]));
+            let mut check = |kernel: &str, left: &Parameters| {
+                let copy = Parameters::from_row_major(&left.to_row_major(), left.bias(), features, classes);
+                let (got, want) = (forward(level, x, left), forward(level, x, &copy.expect("the lengths fit")));
                 let label = format!("{kernel} at {level}, {features} features, residual {bad}");
                 failures.check(label, || same_bits(&got, &want));
             };
-            let (mut weights, mut bias) = (Weights::zeros(features, classes), [0.0; 11]);
-            kernel::sgd_step(level, x, &residual, 0.5, &mut weights, &mut bias).expect("the shapes fit");
-            check("sgd_step", &weights);
-            kernel::gradient(level, x, &residual, &mut weights, &mut bias).expect("the shapes fit");
-            check("gradient", &weights);
-            kernel::gradient_accumulate(level, x, &residual, &mut weights, &mut bias).expect("the shapes fit");
-            check("gradient_accumulate", &weights);
+            let mut left = Parameters::zeros(features, classes);
+            kernel::sgd_step(level, x, &residual, 0.5, &mut left).expect("the shapes fit");
+            check("sgd_step", &left);
+            kernel::gradient(level, x, &residual, &mut left).expect("the shapes fit");
+            check("gradient", &left);
+            kernel::gradient_accumulate(level, x, &residual, &mut left).expect("the shapes fit");
+            check("gradient_accumulate", &left);
         }
     }
     failures.finish();
@@ -114,7 +113,7 @@ fn nan_and_infinity_among_the_inputs_stay_where_they_belong() {
     let mut failures = Failures::default();
     let mut random = Random::new(5);
     let (w, residual) = (random.numbers(features * classes, 1.0), random.numbers(rows * classes, 1.0));
-    let weights = Weights::from_row_major(&w, features, classes).expect("the lengths fit");
+    let parameters = Parameters::from_row_major(&w, &[0.0; 11], features, classes).expect("the lengths fit");
     for bad in [f32::NAN, f32::INFINITY] {
         for at in 0..rows * features {
             let mut values = random.numbers(rows * features, 1.0);
@@ -124,11 +123,11 @@ fn nan_and_infinity_among_the_inputs_stay_where_they_belong() {
             let (gradient, _) = expect::gradient(&wide(&values), &wide(&residual), features, classes);
             for level in levels() {
                 failures.check(format!("forward at {level}, {bad} at {at}"), || {
-                    logits.check(&forward(level, x, &weights, &[0.0; 11]))
+                    logits.check(&forward(level, x, &parameters))
                 });
                 failures.check(format!("gradient at {level}, {bad} at {at}"), || {
-                    let (mut sum, mut bias) = (weights.clone(), [0.0; 11]);
-                    kernel::gradient(level, x, &residual, &mut sum, &mut bias).map_err(text)?;
+                    let mut sum = parameters.clone();
+                    kernel::gradient(level, x, &residual, &mut sum).map_err(text)?;
                     gradient.check(&sum.to_row_major())
                 });
             }

@@ -5,7 +5,7 @@ mod support;
 
 use std::hint::black_box;
 
-use softreg::{Level, Matrix, Targets, Weights, kernel};
+use softreg::{Level, Matrix, Parameters, Targets, kernel};
 use support::compare::{same_bits, ulps};
 use support::data::{cross_entropy, forward, log_softmax, softmax};
 use support::expect::{self, wide};
@@ -297,8 +297,8 @@ fn no_kernel_touches_the_float_control_register() {
     for level in levels() {
         for x in [Matrix::from_f32(&x, 33), Matrix::from_u8(&pixels, 33)] {
             let x = x.expect("whole rows");
-            let (mut weights, mut bias) = (Weights::zeros(33, 7), [0.25; 7]);
-            let logits = forward(level, x, &weights, &bias);
+            let mut parameters = Parameters::zeros(33, 7);
+            let logits = forward(level, x, &parameters);
             assert!(subnormals_work(), "{level}: forward");
             let (_, residual) = cross_entropy(level, Targets::from_u8(&[3; 20]), &logits);
             assert!(subnormals_work(), "{level}: cross_entropy");
@@ -306,13 +306,13 @@ fn no_kernel_touches_the_float_control_register() {
             assert!(subnormals_work(), "{level}: softmax");
             log_softmax(level, &logits, 7);
             assert!(subnormals_work(), "{level}: log_softmax");
-            kernel::gradient(level, x, &residual, &mut weights, &mut bias).expect("the shapes fit");
+            kernel::gradient(level, x, &residual, &mut parameters).expect("the shapes fit");
             assert!(subnormals_work(), "{level}: gradient");
-            kernel::gradient_accumulate(level, x, &residual, &mut weights, &mut bias).expect("the shapes fit");
+            kernel::gradient_accumulate(level, x, &residual, &mut parameters).expect("the shapes fit");
             assert!(subnormals_work(), "{level}: gradient_accumulate");
-            kernel::sgd_step(level, x, &residual, 0.1, &mut weights, &mut bias).expect("the shapes fit");
+            kernel::sgd_step(level, x, &residual, 0.1, &mut parameters).expect("the shapes fit");
             assert!(subnormals_work(), "{level}: sgd_step");
-            kernel::exp(level, &mut bias);
+            kernel::exp(level, &mut [0.25; 7]);
             assert!(subnormals_work(), "{level}: exp");
         }
     }
@@ -324,8 +324,9 @@ fn subnormal_weights_reach_the_logits() {
         for features in [1, 15, 16, 33] {
             let tiny = f32::from_bits(12);
             let x = vec![1.0; features];
-            let weights = Weights::from_row_major(&vec![tiny; features * 3], features, 3).expect("the lengths fit");
-            let logits = forward(level, Matrix::from_f32(&x, features).expect("one row"), &weights, &[0.0; 3]);
+            let tiny = Parameters::from_row_major(&vec![tiny; features * 3], &[0.0; 3], features, 3);
+            let x = Matrix::from_f32(&x, features).expect("one row");
+            let logits = forward(level, x, &tiny.expect("the lengths fit"));
             same_bits(&logits, &[f32::from_bits(12 * features as u32); 3])
                 .unwrap_or_else(|error| panic!("{level}, {features} features: {error}"));
         }

@@ -5,8 +5,7 @@
 //! The rounding of the last additions dominates the error: the polynomials' own share is under a tenth of
 //! a unit in the last place. `tests/numerics.rs` sweeps the f32 numbers against double precision.
 
-use crate::level::Kernel;
-use crate::simd::Simd;
+use crate::simd::{Kernel, Simd};
 use core::f32::consts::LOG2_E;
 
 /// ln 2 in two parts. The first has 9 significant bits, so that its product with an exponent is exact

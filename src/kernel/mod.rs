@@ -1,130 +1,107 @@
-//! The kernels as safe functions over slices and views: shapes are checked here, once, and below
-//! nothing is checked again but the lengths of slices. Each takes the [`Level`] to run at.
+//! The kernels as safe functions over slices and views: shapes are checked here, once, and below nothing is checked again
+//! but the lengths of slices. Each takes the [`Exec`] to run with, or a [`Level`](crate::Level) for one thread.
 //!
-//! They run on the calling thread, need neither the model nor the trainer, and allocate nothing, but where weights are in
-//! the order of an index ([`Weights::ordered_for`]) and the rows are not: a product then copies the weights first.
+//! They need neither the model nor the trainer, and allocate nothing.
 //!
 //! ```
-//! use softreg::{Level, Matrix, Targets, Weights, kernel};
+//! use softreg::{Level, Matrix, Parameters, Targets, kernel};
 //!
 //! let level = Level::best();
 //! let x = [1.0, 0.0, 0.0, 1.0]; // two rows of two features
 //! let x = Matrix::from_f32(&x, 2)?;
 //! let targets = Targets::from_u8(&[0, 2]);
 //!
-//! let (mut weights, mut bias) = (Weights::zeros(2, 3), [0.0; 3]);
+//! let mut parameters = Parameters::zeros(2, 3);
 //! let (mut logits, mut losses) = ([0.0; 6], [0.0; 2]);
 //! for _ in 0..100 {
-//!     kernel::forward(level, x, &weights, &bias, &mut logits)?;
+//!     kernel::forward(level, x, &parameters, &mut logits)?;
 //!     kernel::cross_entropy(level, targets, 3, &mut logits, &mut losses)?; // logits become p - y
-//!     kernel::sgd_step(level, x, &logits, 0.5, &mut weights, &mut bias)?;
+//!     kernel::sgd_step(level, x, &logits, 0.5, &mut parameters)?;
 //! }
 //! assert!(losses.iter().all(|&loss| loss < 0.1));
 //! # Ok::<(), softreg::Error>(())
 //! ```
 //!
-//! An element of every result is computed by the same additions in the same order however the rows are
-//! cut into calls (forward, softmax, cross-entropy) or the features into threads (gradient, step).
+//! An element of every result is computed by the same additions in the same order however the rows are cut into calls
+//! (forward, softmax, cross-entropy) or the work into threads.
 
-mod along_classes;
-mod balanced;
+mod block_sparse;
+mod class_lanes;
 mod exp;
+mod feature_lanes;
 mod forward;
-mod pass;
-mod skip;
+pub(crate) mod plan;
+mod rule;
 mod softmax;
+mod split;
 mod update;
+mod vector;
 
 use crate::error::{Error, Result};
-use crate::level::Level;
-use crate::matrix::{Batch, Matrix, Rows, Targets, Values};
-use crate::parallel;
+use crate::exec::Exec;
+use crate::matrix::{AnyRows, Batch, FeatureOrder, Matrix, OnRows, Targets};
+use crate::parameters::Parameters;
 use crate::simd::Element;
-use crate::weights::Weights;
 use exp::Exp;
-use pass::Pass;
-pub(crate) use skip::FEWEST_CLASSES;
-use skip::Factors;
+use forward::Forward;
+use rule::Linear;
 use softmax::{CrossEntropy, Form, Softmax};
-use update::{Update, UpdateBias};
+use update::{Panels, Update, UpdateBias};
+use vector::{AllFinite, Largest, Norm};
 
 /// Logits `[n, classes] = x [n, features] * weights [features, classes] + bias [classes]`.
 ///
 /// # Errors
-/// [`Error::Shape`] where a length does not fit the weights' shape or the rows of `x`.
-pub fn forward(level: Level, x: Matrix<'_>, weights: &Weights, bias: &[f32], logits: &mut [f32]) -> Result<()> {
-    forward_threads(level, 1, x, weights, bias, logits)
-}
-
-/// [`forward`], the rows shared out among threads.
-pub(crate) fn forward_threads(
-    level: Level,
-    threads: usize,
-    x: Matrix<'_>,
-    weights: &Weights,
-    bias: &[f32],
-    logits: &mut [f32],
-) -> Result<()> {
-    expect("features of x", x.features(), weights.features())?;
-    expect("bias", bias.len(), weights.classes())?;
-    expect("logits", logits.len(), elements(x.rows(), weights.classes()))?;
-    pass(level, threads, x, (weights, bias), logits, None);
+/// [`Error::Shape`] where a length does not fit the parameters' shape or the rows of `x`.
+pub fn forward(exec: impl Into<Exec>, x: Matrix<'_>, parameters: &Parameters, logits: &mut [f32]) -> Result<()> {
+    expect("features of x", x.features(), parameters.features())?;
+    expect("logits", logits.len(), elements(x.rows(), parameters.classes()))?;
+    let scale = x.scale();
+    x.on_rows(FeatureOrder::Natural, ForwardOn { exec: exec.into(), scale, parameters, logits, losses: None });
     Ok(())
 }
 
-/// [`forward`] and [`cross_entropy`] on its logits, the rows shared out among threads once for both.
-pub(crate) fn loss_threads(
-    level: Level,
-    threads: usize,
-    batch: Batch<'_>,
-    (weights, bias): (&Weights, &[f32]),
+/// A batch's summed loss, and the sum of its rows' weights.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Loss {
+    pub(crate) sum: f64,
+    pub(crate) weight: f64,
+}
+
+/// [`forward`] and [`cross_entropy`] on its logits, the rows shared out among threads once for both. In permuted order the
+/// parameters are finite.
+pub(crate) fn loss(
+    exec: Exec,
+    Batch { x, targets }: Batch<'_>,
+    order: FeatureOrder,
+    parameters: &Parameters,
     logits: &mut [f32],
     losses: &mut [f64],
-) -> Result<f64> {
-    let Batch { x, targets } = batch;
-    expect("features of x", x.features(), weights.features())?;
-    expect("bias", bias.len(), weights.classes())?;
+) -> Result<Loss> {
+    expect("features of x", x.features(), parameters.features())?;
     expect("rows of x", x.rows(), targets.rows())?;
-    expect("logits", logits.len(), elements(x.rows(), weights.classes()))?;
+    expect("logits", logits.len(), elements(x.rows(), parameters.classes()))?;
     expect("losses", losses.len(), targets.rows())?;
-    targets.check(weights.classes())?;
-    pass(level, threads, x, (weights, bias), logits, Some((targets, &mut *losses)));
-    Ok(sum(losses))
+    let weight = targets.check(parameters.classes())?;
+    let (scale, out) = (x.scale(), Some((targets, &mut *losses)));
+    x.on_rows(order, ForwardOn { exec, scale, parameters, logits, losses: out });
+    Ok(Loss { sum: sum(losses), weight })
 }
 
-fn pass<'a>(
-    level: Level,
-    threads: usize,
-    x: Matrix<'a>,
-    (weights, bias): (&'a Weights, &'a [f32]),
+/// The forward pass, on rows of any type.
+struct ForwardOn<'a> {
+    exec: Exec,
+    scale: f32,
+    parameters: &'a Parameters,
     logits: &'a mut [f32],
     losses: Option<(Targets<'a>, &'a mut [f64])>,
-) {
-    let skips = skips(level, x, weights, Factors::Weights(weights.lines()));
-    let plain;
-    let weights = if skips || weights.are_plain() {
-        weights
-    } else {
-        plain = weights.reordered(None);
-        &plain
-    };
-    let scale = x.scale();
-    match x.values() {
-        Values::F32(v, blocks) => {
-            let x = x.rows_of(v, blocks.filter(|_| skips));
-            parallel::run(level, threads, Pass { x, scale, weights, bias, logits, losses });
-        }
-        Values::U8(v, blocks) => {
-            let x = x.rows_of(v, blocks.filter(|_| skips));
-            parallel::run(level, threads, Pass { x, scale, weights, bias, logits, losses });
-        }
-    }
 }
 
-/// Whether a product of the rows with these factors skips zeros: where the weights stand in the order of the rows'
-/// index, and there is nothing that a zero would hide.
-fn skips(level: Level, x: Matrix<'_>, weights: &Weights, factors: Factors<'_>) -> bool {
-    !weights.are_plain() && weights.is_in(x.order()) && level.run(factors)
+impl<'a> OnRows<'a> for ForwardOn<'a> {
+    fn run<T: Element>(self, x: AnyRows<'a, T>) {
+        let Self { exec, scale, parameters, logits, losses } = self;
+        exec.run(Forward { x, scale, parameters, logits, losses });
+    }
 }
 
 /// Replaces each row of `logits [n, classes]` by its probabilities, `exp(z) / sum of exp(z)`.
@@ -133,55 +110,48 @@ fn skips(level: Level, x: Matrix<'_>, weights: &Weights, factors: Factors<'_>) -
 /// probability that would be subnormal is 0.
 ///
 /// # Errors
-/// [`Error::Size`] where `classes` is 0, [`Error::Shape`] where the length is not a whole number of rows.
-pub fn softmax(level: Level, logits: &mut [f32], classes: usize) -> Result<()> {
-    normalise(level, logits, classes, Form::Probabilities)
+/// [`Error::Size`] where `classes` is 0, [`Error::PartialRow`] where the length is not a whole number of rows.
+pub fn softmax(exec: impl Into<Exec>, logits: &mut [f32], classes: usize) -> Result<()> {
+    normalise(exec.into(), logits, classes, Form::Probabilities)
 }
 
 /// Replaces each row of `logits [n, classes]` by the logarithms of its probabilities,
 /// `z - max - ln(sum of exp(z - max))`.
 ///
-/// A row with a NaN or a +inf, or all of -inf, becomes NaN; a -inf among finite logits stays -inf.
+/// A row with a NaN or a +inf, or all of -inf, becomes NaN; a -inf among finite logits stays -inf, and a logit further
+/// below the row's largest than `f32::MAX` becomes -inf.
 ///
 /// # Errors
 /// As [`softmax`].
-pub fn log_softmax(level: Level, logits: &mut [f32], classes: usize) -> Result<()> {
-    normalise(level, logits, classes, Form::LogProbabilities)
+pub fn log_softmax(exec: impl Into<Exec>, logits: &mut [f32], classes: usize) -> Result<()> {
+    normalise(exec.into(), logits, classes, Form::LogProbabilities)
 }
 
-fn normalise(level: Level, logits: &mut [f32], classes: usize, form: Form) -> Result<()> {
+fn normalise(exec: Exec, logits: &mut [f32], classes: usize, form: Form) -> Result<()> {
     expect_classes(classes)?;
-    expect("logits (whole rows)", logits.len(), logits.len() / classes * classes)?;
-    level.run(Softmax { logits, classes, form });
+    match logits.len() % classes {
+        0 => exec.run(Softmax { logits, classes, form }),
+        _ => return Err(Error::PartialRow { what: "logits", found: logits.len(), width: classes }),
+    }
     Ok(())
 }
 
-/// Cross-entropy and its gradient in one pass: `logits [n, classes]` become `p - y`, the gradient of the
-/// summed loss with respect to the logits, and `losses [n]` each row's `-ln p[label]`, in nats. Returns
-/// the sum of the losses, added in the order of the rows.
+/// Cross-entropy and its gradient in one pass: `logits [n, classes]` become `p - y`, the gradient of the summed loss with
+/// respect to the logits, and `losses [n]` each row's `-ln p[label]`, in nats. Returns the sum of the losses, added in
+/// the order of the rows.
 ///
-/// For a row of target probabilities `t` the loss is `-sum of t[c] * ln p[c]` and the gradient
-/// `p * sum(t) - t`; a class whose target is 0 adds nothing, even where its logit is -inf.
-/// The losses and gradients of finite logits are finite, for targets whose rows sum to less than `f32::MAX`. A row with a
-/// NaN or a +inf, or all of -inf, gives NaN; a label whose logit is -inf gives an infinite loss.
+/// For a row of target probabilities `t` the loss is `-sum of t[c] * ln p[c]` and the gradient `p * sum(t) - t`; a class
+/// whose target is 0 adds nothing, even where its logit is -inf. A row whose targets sum to 0 is ignored: its loss and
+/// gradient are 0, whatever its logits.
+///
+/// The losses of finite logits are finite, and so are the gradients for targets whose rows sum to less than `f32::MAX`. A
+/// row with a NaN or a +inf, or all of -inf, gives NaN; a label whose logit is -inf gives an infinite loss.
 ///
 /// # Errors
-/// [`Error::Size`] where `classes` is 0, [`Error::Shape`] where the lengths disagree, [`Error::Label`]
-/// for a label that is not below `classes`. Nothing was written then.
+/// [`Error::Size`] where `classes` is 0, [`Error::Shape`] where the lengths disagree, [`Error::Label`] for a label that is
+/// not below `classes`, [`Error::Target`] for a target that is not finite or below 0. Nothing was written then.
 pub fn cross_entropy(
-    level: Level,
-    targets: Targets<'_>,
-    classes: usize,
-    logits: &mut [f32],
-    losses: &mut [f64],
-) -> Result<f64> {
-    cross_entropy_threads(level, 1, targets, classes, logits, losses)
-}
-
-/// [`cross_entropy`], the rows shared out among threads.
-pub(crate) fn cross_entropy_threads(
-    level: Level,
-    threads: usize,
+    exec: impl Into<Exec>,
     targets: Targets<'_>,
     classes: usize,
     logits: &mut [f32],
@@ -191,132 +161,121 @@ pub(crate) fn cross_entropy_threads(
     expect("logits", logits.len(), elements(targets.rows(), classes))?;
     expect("losses", losses.len(), targets.rows())?;
     targets.check(classes)?;
-    parallel::run(level, threads, CrossEntropy { logits, classes, targets, losses: &mut *losses });
+    exec.into().run(CrossEntropy { logits, classes, targets, losses: &mut *losses });
     Ok(sum(losses))
 }
 
-/// The gradient of the summed loss: overwrites `gradient` with
-/// `x^T [features, n] * residual [n, classes]`, and `bias_gradient [classes]` with the sums of the
-/// residual's columns. The residual is what [`cross_entropy`] leaves.
+/// The gradient of the summed loss: overwrites `gradient` with `x^T [features, n] * residual [n, classes]` for the weights
+/// and the sums of the residual's columns for the bias. The residual is what [`cross_entropy`] leaves.
 ///
 /// # Errors
 /// [`Error::Shape`] where a length does not fit the gradient's shape or the rows of `x`.
-pub fn gradient(
-    level: Level,
-    x: Matrix<'_>,
-    residual: &[f32],
-    gradient: &mut Weights,
-    bias_gradient: &mut [f32],
-) -> Result<()> {
-    update(level, 1, Rule { alpha: 1.0, keep: false }, x, residual, (gradient, bias_gradient))
+pub fn gradient(exec: impl Into<Exec>, x: Matrix<'_>, residual: &[f32], gradient: &mut Parameters) -> Result<()> {
+    update(exec.into(), x, FeatureOrder::Natural, residual, Linear::REPLACE, gradient)
 }
 
-/// As [`gradient`], but adds to what `gradient` and `bias_gradient` hold.
+/// As [`gradient`], but adds to what `gradient` holds.
 ///
 /// # Errors
 /// As [`gradient`].
 pub fn gradient_accumulate(
-    level: Level,
+    exec: impl Into<Exec>,
     x: Matrix<'_>,
     residual: &[f32],
-    gradient: &mut Weights,
-    bias_gradient: &mut [f32],
+    gradient: &mut Parameters,
 ) -> Result<()> {
-    update(level, 1, Rule { alpha: 1.0, keep: true }, x, residual, (gradient, bias_gradient))
+    update(exec.into(), x, FeatureOrder::Natural, residual, Linear::accumulate(1.0), gradient)
 }
 
 /// A step of stochastic gradient descent on the summed loss, in one pass over the weights:
-/// `weights -= learning_rate * x^T * residual`, `bias -= learning_rate *` the sums of the residual's
-/// columns. For the mean loss, divide the learning rate by the number of rows.
+/// `weights -= learning_rate * x^T * residual`, `bias -= learning_rate *` the sums of the residual's columns. For the mean
+/// loss, divide the learning rate by the sum of the rows' weights.
 ///
 /// # Errors
 /// As [`gradient`].
 pub fn sgd_step(
-    level: Level,
+    exec: impl Into<Exec>,
     x: Matrix<'_>,
     residual: &[f32],
     learning_rate: f32,
-    weights: &mut Weights,
-    bias: &mut [f32],
+    parameters: &mut Parameters,
 ) -> Result<()> {
-    sgd_step_threads(level, 1, x, residual, learning_rate, (weights, bias))
+    sgd_step_in_order(exec.into(), x, FeatureOrder::Natural, residual, learning_rate, parameters)
 }
 
-/// [`sgd_step`], the features shared out among threads.
-pub(crate) fn sgd_step_threads(
-    level: Level,
-    threads: usize,
+/// [`sgd_step`] on parameters in either order. In permuted order, learning rate, scale and residual are finite.
+pub(crate) fn sgd_step_in_order(
+    exec: Exec,
     x: Matrix<'_>,
+    order: FeatureOrder,
     residual: &[f32],
     learning_rate: f32,
-    parameters: (&mut Weights, &mut [f32]),
+    parameters: &mut Parameters,
 ) -> Result<()> {
-    update(level, threads, Rule { alpha: -learning_rate, keep: true }, x, residual, parameters)
-}
-
-/// `A = keep * A + alpha * product`
-#[derive(Clone, Copy)]
-struct Rule {
-    alpha: f32,
-    keep: bool,
+    update(exec, x, order, residual, Linear::accumulate(-learning_rate), parameters)
 }
 
 fn update(
-    level: Level,
-    threads: usize,
-    rule: Rule,
+    exec: Exec,
     x: Matrix<'_>,
-    d: &[f32],
-    (weights, bias): (&mut Weights, &mut [f32]),
+    order: FeatureOrder,
+    residual: &[f32],
+    rule: Linear,
+    parameters: &mut Parameters,
 ) -> Result<()> {
-    let Rule { alpha, keep } = rule;
-    let classes = weights.classes();
-    expect("features of x", x.features(), weights.features())?;
-    expect("bias", bias.len(), classes)?;
-    expect("residual", d.len(), elements(x.rows(), classes))?;
-    let scaled = alpha * x.scale();
-    let skips = scaled.is_finite() && skips(level, x, weights, Factors::Residual(d));
-    if !skips && !weights.are_plain() {
-        *weights = weights.reordered(None);
-    }
-    match x.values() {
-        Values::F32(v, blocks) => {
-            let x = x.rows_of(v, blocks.filter(|_| skips));
-            update_weights(level, threads, Rule { alpha: scaled, keep }, x, d, weights);
-        }
-        Values::U8(v, blocks) => {
-            let x = x.rows_of(v, blocks.filter(|_| skips));
-            update_weights(level, threads, Rule { alpha: scaled, keep }, x, d, weights);
-        }
-    }
-    level.run(UpdateBias { d, alpha, keep, bias });
+    let classes = parameters.classes();
+    expect("features of x", x.features(), parameters.features())?;
+    expect("residual", residual.len(), elements(x.rows(), classes))?;
+    x.on_rows(order, UpdateOn { exec, residual, rule: rule.scaled(x.scale()), parameters: &mut *parameters });
+    let (alpha, rule) = rule.factored();
+    exec.run_here(UpdateBias { residual, alpha, rule, bias: parameters.parts_mut().1 });
     Ok(())
 }
 
-fn update_weights<T: Element>(
-    level: Level,
-    threads: usize,
-    Rule { alpha, keep }: Rule,
-    x: Rows<'_, T>,
-    d: &[f32],
-    weights: &mut Weights,
-) {
-    let (classes, panel_lines) = (weights.classes(), weights.panel_lines());
-    let lanes_are_classes = weights.lanes_are_classes();
-    let update = Update { x, d, classes, alpha, keep, lines: weights.lines_mut(), panel_lines, first_panel: 0 };
-    if let Some(rows) = x.indexed() {
-        parallel::run(level, threads, skip::Update { update, rows });
-    } else if lanes_are_classes {
-        parallel::run(level, threads, along_classes::Update(update));
-    } else {
-        parallel::run(level, threads, update);
+/// The update of the weights, by rows of any type.
+struct UpdateOn<'a> {
+    exec: Exec,
+    residual: &'a [f32],
+    rule: Linear,
+    parameters: &'a mut Parameters,
+}
+
+impl<'a> OnRows<'a> for UpdateOn<'_> {
+    fn run<T: Element>(self, x: AnyRows<'a, T>) {
+        let Self { exec, residual, rule, parameters } = self;
+        let (lanes, panel_lines, classes) = (parameters.lanes(), parameters.panel_lines(), parameters.classes());
+        let panels = Panels { lines: parameters.parts_mut().0, panel_lines, first: 0, classes, rule };
+        exec.run(Update { x, residual, lanes, panels });
     }
 }
 
-/// Replaces each value by its exponential: at most 2 units in the last place off where that is a normal
-/// number, 0 where it would be subnormal, infinity where it is too large for f32, NaN for NaN.
-pub fn exp(level: Level, values: &mut [f32]) {
-    level.run(Exp(values));
+/// Replaces each value by its exponential: at most 2 units in the last place off where that is a normal number, 0 where
+/// it would be subnormal, infinity where it is too large for f32, NaN for NaN.
+pub fn exp(exec: impl Into<Exec>, values: &mut [f32]) {
+    exec.into().run_here(Exp(values));
+}
+
+/// Whether every weight and every bias is finite.
+pub(crate) fn all_finite(exec: Exec, parameters: &Parameters) -> bool {
+    exec.run_here(AllFinite(parameters))
+}
+
+/// A bound of the magnitudes of the stored values of `x`; infinite or NaN where they are not finite.
+pub(crate) fn bound(exec: Exec, x: Matrix<'_>) -> f32 {
+    let mut norm = 0.0;
+    x.on_rows(FeatureOrder::Natural, Norm { exec, norm: &mut norm });
+    norm
+}
+
+/// The largest magnitude among values; infinite where one is not finite.
+pub(crate) fn largest(exec: Exec, values: &[f32]) -> f32 {
+    exec.run_here(Largest(values))
+}
+
+/// The largest magnitude among parameters; infinite where one is not finite.
+pub(crate) fn largest_parameter(exec: Exec, parameters: &Parameters) -> f32 {
+    let lines = parameters.lines().iter().map(|line| largest(exec, &line.0));
+    lines.fold(largest(exec, parameters.bias()), f32::max)
 }
 
 /// In the order of the rows.

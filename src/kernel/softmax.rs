@@ -14,10 +14,9 @@
 #![allow(clippy::needless_range_loop, reason = "loops over a vector's lanes, which must unroll")]
 
 use super::exp::{exp_of_negative, ln};
-use crate::level::Kernel;
+use crate::exec::Divide;
 use crate::matrix::{Target, Targets};
-use crate::parallel::Divide;
-use crate::simd::{Simd, padded};
+use crate::simd::{Kernel, Simd, padded};
 
 /// The most classes of a transposed tile, a multiple of every `LANES`; the tile is 2 KB with vectors of 16.
 const TILE: usize = 32;
@@ -105,6 +104,21 @@ impl Kernel for CrossEntropy<'_> {
     }
 }
 
+impl Divide for Softmax<'_> {
+    fn len(&self) -> usize {
+        self.logits.len() / self.classes
+    }
+
+    fn work(&self) -> usize {
+        self.logits.len().saturating_mul(16) // an exponential, and the way into a tile and back
+    }
+
+    fn split_at(self, row: usize) -> (Self, Self) {
+        let (left, right) = self.logits.split_at_mut(row * self.classes);
+        (Self { logits: left, ..self }, Self { logits: right, ..self })
+    }
+}
+
 impl Divide for CrossEntropy<'_> {
     fn len(&self) -> usize {
         self.losses.len()
@@ -132,6 +146,8 @@ fn row_loss(target: Target<'_>, row: &[f32], max: f32, ln_sum: f32) -> f64 {
     let (max, ln_sum) = (f64::from(max), f64::from(ln_sum));
     match target {
         Target::Label(label) => (max - f64::from(row[label as usize])) + ln_sum,
+        // Ignored, even where its logits are not finite.
+        Target::Probabilities(_) if target.weight() == 0.0 => 0.0,
         Target::Probabilities(t) => {
             let mut loss = 0.0;
             let mut weight = 0.0;
@@ -152,15 +168,14 @@ fn row_loss(target: Target<'_>, row: &[f32], max: f32, ln_sum: f32) -> f64 {
 fn subtract(target: Target<'_>, row: &mut [f32]) {
     match target {
         Target::Label(label) => row[label as usize] -= 1.0,
-        Target::Probabilities(t) => {
-            let mut weight = 0.0;
-            for &t in t {
-                weight += t;
+        Target::Probabilities(t) => match target.weight() {
+            0.0 => row.fill(0.0),
+            weight => {
+                for (p, &t) in row.iter_mut().zip(t) {
+                    *p = (f64::from(*p) * weight - f64::from(t)) as f32;
+                }
             }
-            for (p, &t) in row.iter_mut().zip(t) {
-                *p = *p * weight - t;
-            }
-        }
+        },
     }
 }
 

@@ -1,11 +1,12 @@
 //! The operations in AVX2 with FMA: vectors of 8.
 
-use super::{SQRT_HALF_BITS, Simd, arithmetic, arrays, token};
+use super::token::{arithmetic, has, token};
+use super::{Kernel, SQRT_HALF_BITS, Simd, arrays};
 use core::arch::x86_64::*;
 
 token! {
     /// The token of AVX2 and FMA.
-    Avx2
+    Avx2, is_x86_feature_detected: "avx2", "fma"
 }
 
 impl Simd for Avx2 {

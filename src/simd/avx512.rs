@@ -1,11 +1,12 @@
 //! The operations in AVX-512 (F, BW and VL): vectors of 16, masks for what is shorter.
 
-use super::{SQRT_HALF_BITS, Simd, arithmetic, arrays, token};
+use super::token::{arithmetic, has, token};
+use super::{Kernel, SQRT_HALF_BITS, Simd, arrays};
 use core::arch::x86_64::*;
 
 token! {
     /// The token of AVX-512F, BW and VL.
-    Avx512
+    Avx512, is_x86_feature_detected: "avx512f", "avx512bw", "avx512vl", "avx2", "fma"
 }
 
 /// A mask of the first `lanes` lanes, at most 16.

@@ -28,12 +28,6 @@ impl<'a, T: Copy> Columns<'a, T> {
         self.rows.len()
     }
 
-    /// All from `start` on in one row.
-    #[inline(always)]
-    pub(crate) fn rest(&self, row: usize, start: usize) -> &'a [T] {
-        &self.rows[row][start..]
-    }
-
     /// The `V` vectors from `start` on in every row. The token only says how long a vector is.
     #[inline(always)]
     pub(crate) fn vectors<S: Simd, const V: usize>(&self, _simd: S, start: usize) -> Column<'a, T, [S::Array<T>; V]> {

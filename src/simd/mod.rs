@@ -1,9 +1,9 @@
-//! The vector operations the kernels are written in: one trait, implemented once per instruction set,
-//! in the file that bears the set's name; and how slices and rows are read through them (`columns`). No
-//! arithmetic over data and no choice of instruction set here; the choice is `level.rs`.
+//! The vector operations that kernels are written in: one trait, implemented once per instruction set, in the file that
+//! bears the set's name; and how slices and rows are read through them. No arithmetic over data and no choice of an
+//! instruction set; the choice is `exec/level.rs`.
 //!
-//! The trait is as small as the kernels allow. An operation is here because two instruction sets do it
-//! differently, and it is used by a kernel.
+//! The trait is as small as the kernels allow. An operation is here because two instruction sets do it differently, and
+//! a kernel uses it.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -13,6 +13,8 @@ mod columns;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod token;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
@@ -23,9 +25,20 @@ pub(crate) use columns::{Column, Columns};
 pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
 
-use crate::weights::PANEL;
 use core::fmt::Debug;
 use core::ops::{Index, IndexMut};
+
+/// Work written once over the operations of [`Simd`].
+///
+/// `run`, and what it calls with a token, are `#[inline(always)]` down to the operations: only then does the compiler see
+/// them inside the function in which the instructions are enabled. The same goes for closures, which is why kernel bodies
+/// have none.
+pub(crate) trait Kernel {
+    /// What the work returns.
+    type Output;
+    /// Does the work.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
 
 /// A token of an instruction set: a value exists only where the CPU has the set, which is what makes
 /// the safe methods below sound.
@@ -47,6 +60,10 @@ pub(crate) trait Simd: Copy + Debug + Send + Sync + 'static {
     fn arrays<T: Copy>(values: &[T]) -> (&[Self::Array<T>], &[T]);
     /// Cuts a mutable slice into arrays.
     fn arrays_mut<T: Copy>(values: &mut [T]) -> (&mut [Self::Array<T>], &mut [T]);
+
+    /// Runs a kernel, or part of one, as a function of its own in which the instructions are enabled. Small functions
+    /// compile fast, and a part that two kernels share is compiled once.
+    fn call<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// All lanes equal to `value`.
     fn splat(self, value: f32) -> Self::Vector;
@@ -76,8 +93,8 @@ pub(crate) trait Simd: Copy + Debug + Send + Sync + 'static {
         self.widen(&padded::<Self, u8>(from, 0))
     }
 
-    /// Asks for the cache line of a value that will be read soon, into the second-level cache: the first has
-    /// no room to spare. Does nothing where stable Rust has no such instruction.
+    /// Prefetches the cache line of a value into the second-level cache; the first has no room to spare. Does nothing
+    /// where stable Rust has no such instruction.
     #[inline(always)]
     fn prefetch<T>(self, _soon: &T) {}
 
@@ -108,15 +125,15 @@ pub(crate) trait Simd: Copy + Debug + Send + Sync + 'static {
 }
 
 /// A type that feature values are stored in, read as f32 vectors.
-pub(crate) trait Element: Copy + Into<f32> + Debug + Send + Sync + 'static {
+pub(crate) trait Element: Copy + Default + Into<f32> + Debug + Send + Sync + 'static {
     /// Whether reading takes more than a load.
     const WIDENED: bool;
     /// Reads a vector.
     fn load<S: Simd>(simd: S, from: &S::Array<Self>) -> S::Vector;
     /// Reads a slice shorter than a vector; the other lanes are 0.
     fn load_partial<S: Simd>(simd: S, from: &[Self]) -> S::Vector;
-    /// A panel's values as f32: themselves, or widened into `scratch`.
-    fn values<'a, S: Simd>(simd: S, from: &'a [Self; PANEL], scratch: &'a mut [f32; PANEL]) -> &'a [f32; PANEL];
+    /// The same values where they are f32 already.
+    fn as_f32(from: &[Self]) -> Option<&[f32]>;
 }
 
 impl Element for f32 {
@@ -133,8 +150,8 @@ impl Element for f32 {
     }
 
     #[inline(always)]
-    fn values<'a, S: Simd>(_simd: S, from: &'a [f32; PANEL], _scratch: &'a mut [f32; PANEL]) -> &'a [f32; PANEL] {
-        from
+    fn as_f32(from: &[f32]) -> Option<&[f32]> {
+        Some(from)
     }
 }
 
@@ -152,22 +169,9 @@ impl Element for u8 {
     }
 
     #[inline(always)]
-    fn values<'a, S: Simd>(simd: S, from: &'a [u8; PANEL], scratch: &'a mut [f32; PANEL]) -> &'a [f32; PANEL] {
-        for (to, from) in S::arrays_mut(scratch).0.iter_mut().zip(S::arrays(from).0) {
-            simd.store(simd.widen(from), to);
-        }
-        scratch
+    fn as_f32(_from: &[u8]) -> Option<&[f32]> {
+        None
     }
-}
-
-/// As [`Element::values`] of less than a panel, filled up with zeros.
-#[inline(always)]
-pub(crate) fn padded_values<'a, T: Element>(from: &[T], scratch: &'a mut [f32; PANEL]) -> &'a [f32; PANEL] {
-    *scratch = [0.0; PANEL];
-    for (to, &from) in scratch.iter_mut().zip(from) {
-        *to = from.into();
-    }
-    scratch
 }
 
 /// Bits of the largest f32 not above the square root of 1/2: where `split_exponent` cuts the mantissas.
@@ -201,39 +205,7 @@ pub(crate) fn store_start<S: Simd>(simd: S, v: S::Vector, to: &mut [f32]) {
     }
 }
 
-/// A token that only detection makes.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-macro_rules! token {
-    ($(#[$doc:meta])* $token:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        pub(crate) struct $token(());
-
-        impl $token {
-            /// # Safety
-            /// The CPU must have every feature that `level.rs` lists for this token.
-            #[inline(always)]
-            pub(crate) const unsafe fn assume() -> Self {
-                Self(())
-            }
-        }
-    };
-}
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-use token;
-
-/// Arithmetic on values: no memory is touched, so having the instructions is all that is needed.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-macro_rules! arithmetic {
-    ($operation:expr) => {
-        // SAFETY: a value of the token exists only where the CPU has the instructions (`assume`).
-        unsafe { $operation }
-    };
-}
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-use arithmetic;
-
-/// The associated items that are the same text for every set: arrays are `[T; LANES]`.
+/// The associated items that are the same text for every set: arrays are `[T; LANES]`, a call enters anew.
 macro_rules! arrays {
     ($lanes:literal) => {
         const LANES: usize = $lanes;
@@ -252,6 +224,11 @@ macro_rules! arrays {
         #[inline(always)]
         fn arrays_mut<T: Copy>(values: &mut [T]) -> (&mut [[T; $lanes]], &mut [T]) {
             values.as_chunks_mut()
+        }
+
+        #[inline(always)]
+        fn call<K: Kernel>(self, kernel: K) -> K::Output {
+            self.enter(kernel)
         }
     };
 }

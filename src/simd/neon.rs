@@ -1,11 +1,12 @@
 //! The operations in NEON (aarch64's Advanced SIMD): vectors of 4.
 
-use super::{SQRT_HALF_BITS, Simd, arithmetic, arrays, token};
+use super::token::{arithmetic, has, token};
+use super::{Kernel, SQRT_HALF_BITS, Simd, arrays};
 use core::arch::aarch64::*;
 
 token! {
     /// The token of NEON.
-    Neon
+    Neon, is_aarch64_feature_detected: "neon"
 }
 
 impl Simd for Neon {

@@ -1,12 +1,20 @@
 //! The operations in plain Rust, for every CPU. Vectors are arrays of four, the width that SSE2, NEON
 //! and wasm's simd128 all have, so that the compiler turns each operation into one instruction.
 
-use super::{SQRT_HALF_BITS, Simd, arrays};
+use super::{Kernel, SQRT_HALF_BITS, Simd, arrays};
 use core::hint::black_box;
 
 /// The token that every CPU has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Portable;
+
+impl Portable {
+    /// Runs a kernel: nothing has to be enabled.
+    #[inline(never)]
+    fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+}
 
 /// Aligned, so that the compiler may keep and spill it as one register.
 #[derive(Clone, Copy)]

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use softreg::{Level, Matrix, Targets, Weights, kernel};
+use softreg::{Level, Matrix, Parameters, Targets, kernel};
 
 use super::cases::{Kind, Shape};
 use super::compare::Expected;
@@ -70,35 +70,39 @@ impl Data {
         Targets::from_probabilities(&self.soft, self.shape.classes).expect("whole rows")
     }
 
-    pub(crate) fn pack(&self, values: &[f32]) -> Weights {
-        Weights::from_row_major(values, self.shape.features, self.shape.classes).expect("the lengths fit")
+    pub(crate) fn pack(&self, weights: &[f32], bias: &[f32]) -> Parameters {
+        Parameters::from_row_major(weights, bias, self.shape.features, self.shape.classes).expect("the lengths fit")
+    }
+
+    /// Weights and bias that follow each other.
+    fn unpack(&self, start: &[f32]) -> Parameters {
+        let (weights, bias) = start.split_at(self.weights.len());
+        self.pack(weights, bias)
     }
 
     pub(crate) fn forward(&self, level: Level, x: Matrix<'_>) -> Vec<f32> {
-        forward(level, x, &self.pack(&self.weights), &self.bias)
+        forward(level, x, &self.pack(&self.weights, &self.bias))
     }
 
     /// The gradient's weights and bias, row-major, one after the other.
     pub(crate) fn gradient(&self, level: Level, x: Matrix<'_>, residual: &[f32]) -> Vec<f32> {
-        let (mut gradient, mut bias) = (self.pack(&self.weights), self.bias.clone());
-        kernel::gradient(level, x, residual, &mut gradient, &mut bias).expect("the shapes fit");
-        [gradient.to_row_major(), bias].concat()
+        let mut gradient = self.pack(&self.weights, &self.bias);
+        kernel::gradient(level, x, residual, &mut gradient).expect("the shapes fit");
+        concat(&gradient)
     }
 
     /// As `gradient`, added to `start`.
     pub(crate) fn accumulate(&self, level: Level, x: Matrix<'_>, residual: &[f32], start: &[f32]) -> Vec<f32> {
-        let (weights, bias) = start.split_at(self.weights.len());
-        let (mut gradient, mut bias) = (self.pack(weights), bias.to_vec());
-        kernel::gradient_accumulate(level, x, residual, &mut gradient, &mut bias).expect("the shapes fit");
-        [gradient.to_row_major(), bias].concat()
+        let mut gradient = self.unpack(start);
+        kernel::gradient_accumulate(level, x, residual, &mut gradient).expect("the shapes fit");
+        concat(&gradient)
     }
 
     /// The weights and bias after a step from `start`.
     pub(crate) fn step(&self, level: Level, x: Matrix<'_>, residual: &[f32], start: &[f32]) -> Vec<f32> {
-        let (weights, bias) = start.split_at(self.weights.len());
-        let (mut weights, mut bias) = (self.pack(weights), bias.to_vec());
-        kernel::sgd_step(level, x, residual, LEARNING_RATE, &mut weights, &mut bias).expect("the shapes fit");
-        [weights.to_row_major(), bias].concat()
+        let mut parameters = self.unpack(start);
+        kernel::sgd_step(level, x, residual, LEARNING_RATE, &mut parameters).expect("the shapes fit");
+        concat(&parameters)
     }
 
     /// The expectation of a step or an accumulation, weights and bias one after the other.
@@ -116,9 +120,14 @@ impl Data {
     }
 }
 
-pub(crate) fn forward(level: Level, x: Matrix<'_>, weights: &Weights, bias: &[f32]) -> Vec<f32> {
-    let mut logits = vec![f32::NAN; x.rows() * bias.len()];
-    kernel::forward(level, x, weights, bias, &mut logits).expect("the shapes fit");
+/// The weights, row-major, and the bias.
+pub(crate) fn concat(parameters: &Parameters) -> Vec<f32> {
+    [&parameters.to_row_major()[..], parameters.bias()].concat()
+}
+
+pub(crate) fn forward(level: Level, x: Matrix<'_>, parameters: &Parameters) -> Vec<f32> {
+    let mut logits = vec![f32::NAN; x.rows() * parameters.classes()];
+    kernel::forward(level, x, parameters, &mut logits).expect("the shapes fit");
     logits
 }
 

@@ -206,7 +206,7 @@ fn train(
         Loss::Sum => Reduction::Sum,
         Loss::Mean => Reduction::Mean,
     };
-    let mut trainer = Trainer::new(model, Sgd::new(args.learning_rate).reduction(reduction));
+    let mut trainer = Trainer::new(model, Sgd::new(args.learning_rate)).reduction(reduction);
     let batches = data.train.batches(args.batch);
     let mut batches = match args.order {
         Order::Shuffled => batches.seed(args.seed),

@@ -1,0 +1,199 @@
+//! `logits [n, classes] = scale * (x [n, features] * W [features, classes]) + b [classes]`
+//!
+//! ```text
+//! for each block of rows that stays in the second-level cache
+//!     for each group of classes
+//!         for each tile of R rows x G classes               R * G vectors of accumulators
+//!             for each vector of features                   R loads of x, G loads of W
+//!                 acc[r][g] += x[r] * W[g]                  R * G fused multiply-adds
+//!             logits[r][g] = scale * sum of lanes(acc[r][g]) + b[g]
+//! ```
+//!
+//! The price of feature lanes is a sum over the lanes for each logit; done a vector of logits at a time it is small. A
+//! logit's additions come in one order whatever tile it falls in, so that a batch cut in two gives the same bits as the
+//! whole.
+//!
+//! The first group of classes prefetches the rows that the tiles after it read, a cache line between two panels.
+//! Prefetching a whole row at once keeps the loads of the current one waiting: a forward pass of 1000 rows of f32 took
+//! 1.4 times as long, a shuffled step 1.1 times (avx512, Sapphire Rapids).
+
+#![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
+
+use crate::kernel::forward::Logits;
+use crate::kernel::plan::{self, TileSizes, Tiled};
+use crate::kernel::split::split_evenly;
+use crate::layout::{Line, PANEL};
+use crate::matrix::Rows;
+use crate::parameters::Parameters;
+use crate::simd::{Element, Simd};
+use core::ops::Range;
+
+/// Rows that are walked once for each group of classes: 64 rows of 784 f32 are 200 KB, which the second-level cache
+/// holds between two walks.
+const ROW_BLOCK: usize = 64;
+
+/// Prefetch distance in rows: some 0.4 us, several times a memory's latency. With 8 rows nothing changes.
+const PREFETCH_ROWS: usize = 4;
+
+/// The fewest classes with which whole matrices are prefetched. With fewer the loads of rows take all the time there is,
+/// and only picked rows are prefetched, which the hardware cannot foresee: 100 rows of 784 f32 and 2 classes took 1.6
+/// times as long.
+const PREFETCH_CLASSES: usize = 4;
+
+/// Bytes between two prefetches: a cache line, or half of one, where two prefetches cost little.
+const CACHE_LINE: usize = 64;
+
+/// The product of dense rows.
+#[inline(always)]
+pub(in crate::kernel) fn forward<S: Simd, T: Element>(
+    simd: S,
+    x: Rows<'_, T>,
+    parameters: &Parameters,
+    mut out: Logits<'_>,
+) {
+    prefetch_first(simd, x);
+    for rows in split_evenly(x.len(), ROW_BLOCK) {
+        for classes in split_evenly(parameters.classes(), const { Block::<'_, '_, T>::SIZES.most_columns::<S>() }) {
+            let block = Block { x, parameters, rows: rows.clone(), first: classes.start, out: &mut out };
+            plan::on_tiles(simd, classes.len(), block);
+        }
+    }
+}
+
+/// Prefetches the picked rows that no tile does: those after the first, up to the first that the first tile prefetches.
+#[inline(always)]
+fn prefetch_first<S: Simd, T: Element>(simd: S, x: Rows<'_, T>) {
+    if x.are_picked() {
+        for position in 1..PREFETCH_ROWS.min(x.len()) {
+            for line in x.row(position).as_chunks::<PANEL>().0.chunks(const { panels_of_line::<T>() }) {
+                simd.prefetch(&line[0]);
+            }
+        }
+    }
+}
+
+/// A block of rows by a group of classes.
+struct Block<'a, 'o, T> {
+    x: Rows<'a, T>,
+    parameters: &'a Parameters,
+    rows: Range<usize>,
+    /// The group's first class.
+    first: usize,
+    out: &'a mut Logits<'o>,
+}
+
+impl<T: Element> Tiled for Block<'_, '_, T> {
+    const SIZES: TileSizes = if T::WIDENED { plan::FORWARD_PIXELS } else { plan::FORWARD };
+
+    /// R rows at a time; what is left over, one at a time.
+    #[inline(always)]
+    fn tiles<S: Simd, const R: usize, const G: usize>(mut self, simd: S) {
+        let mut row = self.rows.start;
+        while row + R <= self.rows.end {
+            self.tile::<S, R, G>(simd, row);
+            row += R;
+        }
+        while row < self.rows.end {
+            self.tile::<S, 1, G>(simd, row);
+            row += 1;
+        }
+    }
+}
+
+impl<T: Element> Block<'_, '_, T> {
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize, const G: usize>(&mut self, simd: S, row: usize) {
+        let (features, classes) = (self.parameters.features(), self.parameters.classes());
+        let (lines, first) = (self.parameters.lines(), self.first);
+        let full = features / PANEL;
+
+        let mut panels: [&[[T; PANEL]]; R] = [&[]; R];
+        let mut tails: [&[T]; R] = [&[]; R];
+        for r in 0..R {
+            let (head, tail) = self.x.row(row + r).as_chunks();
+            panels[r] = &head[..full];
+            tails[r] = tail;
+        }
+
+        // Where there is nothing to prefetch, the tile prefetches what it reads: with many classes that costs less than
+        // a branch.
+        let prefetches = G >= PREFETCH_CLASSES || self.x.are_picked();
+        let mut soon = panels;
+        if prefetches && first == 0 {
+            for r in 0..R {
+                if let Some(row) = self.x.get(row + r + PREFETCH_ROWS.max(R)) {
+                    soon[r] = &row.as_chunks().0[..full];
+                }
+            }
+        }
+
+        let mut acc = [[simd.splat(0.0); G]; R];
+        for (p, w) in lines.chunks_exact(classes).take(full).enumerate() {
+            if prefetches && p.is_multiple_of(const { panels_of_line::<T>() }) {
+                for r in 0..R {
+                    simd.prefetch(&soon[r][p]);
+                }
+            }
+            multiply_panel::<S, T, R, G>(simd, &panels, p, &w[first..], &mut acc);
+        }
+        if !features.is_multiple_of(PANEL) {
+            multiply_rest::<S, T, R, G>(simd, tails, &lines[full * classes + first..], &mut acc);
+        }
+        for r in 0..R {
+            self.out.write_sums(simd, row + r, first, acc[r]);
+        }
+    }
+}
+
+/// The panels that a cache line holds, or the first of them.
+#[inline(always)]
+pub(in crate::kernel) const fn panels_of_line<T>() -> usize {
+    CACHE_LINE / size_of::<[T; PANEL]>()
+}
+/// Adds the products of a panel of features to a tile's sums.
+#[inline(always)]
+pub(in crate::kernel) fn multiply_panel<S: Simd, T: Element, const R: usize, const G: usize>(
+    simd: S,
+    panels: &[&[[T; PANEL]]; R],
+    p: usize,
+    w: &[Line],
+    acc: &mut [[S::Vector; G]; R],
+) {
+    let w = &w[..G];
+    for part in 0..PANEL / S::LANES {
+        let mut x = [simd.splat(0.0); R];
+        for r in 0..R {
+            x[r] = T::load(simd, &S::arrays(&panels[r][p]).0[part]);
+        }
+        for g in 0..G {
+            let w = simd.load(&S::arrays(&w[g].0).0[part]);
+            for r in 0..R {
+                acc[r][g] = simd.mul_add(x[r], w, acc[r][g]);
+            }
+        }
+    }
+}
+
+/// The same for the features that are left over of whole panels, of each row and of each class.
+#[inline(always)]
+fn multiply_rest<S: Simd, T: Element, const R: usize, const G: usize>(
+    simd: S,
+    tails: [&[T]; R],
+    w: &[Line],
+    acc: &mut [[S::Vector; G]; R],
+) {
+    let (w, rest) = (&w[..G], tails[0].len());
+    for part in 0..rest.div_ceil(S::LANES) {
+        let lanes = part * S::LANES..rest.min((part + 1) * S::LANES);
+        let mut x = [simd.splat(0.0); R];
+        for r in 0..R {
+            x[r] = T::load_partial(simd, &tails[r][lanes.clone()]);
+        }
+        for g in 0..G {
+            let w = simd.load(&S::arrays(&w[g].0).0[part]);
+            for r in 0..R {
+                acc[r][g] = simd.mul_add(x[r], w, acc[r][g]);
+            }
+        }
+    }
+}

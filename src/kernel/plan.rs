@@ -1,0 +1,164 @@
+//! The choice of algorithm: the only place that chooses. Which way the lanes run, dense or block-sparse, the tile for a
+//! group of classes. Each threshold stands here with its reason; the algorithms are in the folders beside this file.
+//!
+//! A choice depends on the shape alone, and not on the number of rows or threads, wherever it decides the order of a sum.
+
+use crate::layout::{Lanes, PANEL};
+use crate::simd::{Kernel, Simd};
+
+/// The fewest classes for block-sparse rows: with fewer, a tile one row or one vector wide has too few sums to hide the
+/// latency of a multiply-add.
+const BLOCK_SPARSE_CLASSES: usize = 8;
+
+/// The most features that are few: a row's dot products with them are short, and their sums over lanes weigh more than
+/// lanes left empty. With [`VERY_FEW_FEATURES`], more than an eighth of the lanes may be.
+const FEW_FEATURES: usize = 256;
+const VERY_FEW_FEATURES: usize = 32;
+
+/// The fewest weights that overflow the second-level cache (512 KB). Class lanes read each of them once for several rows.
+const LARGE_WEIGHTS: usize = 1 << 17;
+
+/// The faster way for the lanes of a shape, which decides how its weights are packed.
+pub(crate) const fn lanes(features: usize, classes: usize) -> Lanes {
+    let empty = (PANEL - classes % PANEL) % PANEL;
+    let full = classes >= PANEL && empty.saturating_mul(8) <= classes.saturating_add(empty);
+    let few = features <= FEW_FEATURES;
+    let large = features.saturating_mul(classes) >= LARGE_WEIGHTS;
+    let very_few = features <= VERY_FEW_FEATURES && classes >= PANEL;
+    if very_few || full && (few || large) { Lanes::Classes } else { Lanes::Features }
+}
+
+/// Whether a product of this shape gains from block-sparse rows. They come with feature lanes only.
+pub(crate) const fn uses_block_sparse(features: usize, classes: usize) -> bool {
+    classes >= BLOCK_SPARSE_CLASSES && matches!(lanes(features, classes), Lanes::Features)
+}
+
+/// The most columns of a tile: classes with feature lanes, vectors of classes with class lanes.
+const MOST_COLUMNS: usize = 12;
+
+/// The size that goes with a group of 1, 2, ... columns; 0 where no group is that wide.
+type Sizes = [usize; MOST_COLUMNS];
+
+/// Tile sizes: how many rows, or vectors of features in an update, go with a group of columns. With 32 registers up to 24
+/// hold sums, with 16 up to 12; some 8 are needed to hide the latency of a multiply-add (4 cycles, two a cycle). Among
+/// the tiles that fit, those with the fewest loads a multiply-add.
+pub(super) struct TileSizes {
+    /// 32 registers of 16 lanes.
+    avx512: Sizes,
+    /// 16 registers of 8 lanes.
+    avx2: Sizes,
+    /// 32 registers of 4 lanes.
+    neon: Sizes,
+    /// 16 registers of 4 lanes.
+    portable: Sizes,
+}
+
+impl TileSizes {
+    /// Sizes that depend on the number of registers alone: with 32 and with 16.
+    const fn by_registers(many: Sizes, few: Sizes) -> Self {
+        Self { avx512: many, avx2: few, neon: many, portable: few }
+    }
+
+    const fn get<S: Simd>(&self) -> &Sizes {
+        match (S::REGISTERS >= 32, S::LANES >= 8) {
+            (true, true) => &self.avx512,
+            (false, true) => &self.avx2,
+            (true, false) => &self.neon,
+            (false, false) => &self.portable,
+        }
+    }
+
+    /// The size that goes with a group of `columns`.
+    const fn size<S: Simd>(&self, columns: usize) -> usize {
+        self.get::<S>()[columns - 1]
+    }
+
+    /// The widest group.
+    pub(super) const fn most_columns<S: Simd>(&self) -> usize {
+        let sizes = self.get::<S>();
+        let mut columns = MOST_COLUMNS;
+        while columns > 1 && sizes[columns - 1] == 0 {
+            columns -= 1;
+        }
+        columns
+    }
+}
+
+/// Rows with feature lanes.
+pub(super) const FORWARD: TileSizes =
+    TileSizes::by_registers([8, 8, 6, 6, 4, 4, 3, 3, 2, 2, 2, 2], [8, 4, 4, 3, 2, 2, 0, 0, 0, 0, 0, 0]);
+
+/// The same for pixels, which are widened anew for each group: that costs more than loads. With 16 registers, ten classes
+/// run at 0.79 of the peak as 1 x 10, at 0.52 as 2 x 5 twice.
+pub(super) const FORWARD_PIXELS: TileSizes =
+    TileSizes::by_registers([8, 8, 6, 6, 4, 4, 3, 3, 2, 2, 2, 2], [8, 4, 4, 3, 2, 2, 1, 1, 1, 1, 1, 1]);
+
+/// Vectors of features with feature lanes; a power of two, so that a tile covers whole panels or divides one.
+pub(super) const UPDATE: TileSizes =
+    TileSizes::by_registers([8, 8, 4, 4, 4, 2, 2, 2, 2, 2, 2, 2], [8, 4, 4, 2, 2, 2, 0, 0, 0, 0, 0, 0]);
+
+/// Rows with class lanes.
+pub(super) const CLASS_FORWARD: TileSizes =
+    TileSizes::by_registers([8, 8, 8, 6, 0, 0, 0, 0, 0, 0, 0, 0], [8, 6, 4, 2, 0, 0, 0, 0, 0, 0, 0, 0]);
+
+/// Features with class lanes; they divide a panel.
+pub(super) const CLASS_UPDATE: TileSizes =
+    TileSizes::by_registers([16, 8, 8, 4, 0, 0, 0, 0, 0, 0, 0, 0], [8, 4, 4, 2, 0, 0, 0, 0, 0, 0, 0, 0]);
+
+/// Block-sparse rows, one at a time. Eight classes and more make groups of at least four. With 16 registers, a block of
+/// two vectors leaves room for 12 classes, one of four for 6.
+pub(super) const BLOCK_SPARSE_FORWARD: TileSizes = TileSizes {
+    avx512: [0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+    avx2: [0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+    neon: [0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+    portable: [0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0],
+};
+
+/// Vectors of a block: the one of 16 lanes, or two of fewer.
+pub(super) const BLOCK_SPARSE_UPDATE: TileSizes = TileSizes {
+    avx512: [0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+    avx2: [0, 0, 0, 2, 2, 2, 0, 0, 0, 0, 0, 0],
+    neon: [0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2, 2],
+    portable: [0, 0, 0, 2, 2, 2, 0, 0, 0, 0, 0, 0],
+};
+
+/// Work on tiles whose size is a constant.
+pub(super) trait Tiled {
+    /// The sizes.
+    const SIZES: TileSizes;
+    /// Does the work on tiles of `SIZE` by `COLUMNS`, and what is left over on smaller ones.
+    fn tiles<S: Simd, const SIZE: usize, const COLUMNS: usize>(self, simd: S);
+}
+
+/// Work on tiles of one size: a function of its own, so that each is compiled once and by itself.
+struct Tiles<W, const SIZE: usize, const COLUMNS: usize>(W);
+
+impl<W: Tiled, const SIZE: usize, const COLUMNS: usize> Kernel for Tiles<W, SIZE, COLUMNS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        self.0.tiles::<S, SIZE, COLUMNS>(simd);
+    }
+}
+
+/// Does work on tiles of the size for a group of `columns`.
+#[inline(always)]
+pub(super) fn on_tiles<S: Simd, W: Tiled>(simd: S, columns: usize, work: W) {
+    // Only the sizes of the table are compiled: the conditions are constants.
+    macro_rules! sizes {
+        ($($columns:literal)+) => {
+            match columns {
+                $($columns => sizes!($columns: 1 2 3 4 6 8 16),)+
+                _ => {}
+            }
+        };
+        ($columns:literal: $($size:literal)+) => {{
+            $(if const { W::SIZES.size::<S>($columns) == $size } {
+                return simd.call(Tiles::<W, $size, $columns>(work));
+            })+
+        }};
+    }
+    sizes!(1 2 3 4 5 6 7 8 9 10 11 12);
+    unreachable!("no table has tiles of {columns} columns");
+}

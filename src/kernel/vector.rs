@@ -1,0 +1,118 @@
+//! Reductions over vectors: what a step asks of its operands before it trusts them. Products are elsewhere.
+
+#![allow(clippy::needless_range_loop, reason = "loops over a const number of sums, which must unroll")]
+
+use crate::exec::Exec;
+use crate::layout::Line;
+use crate::matrix::{AnyRows, OnRows};
+use crate::parameters::Parameters;
+use crate::simd::{Element, Kernel, Simd, load_start};
+
+/// Independent sums, so that none waits for another: two multiply-adds a cycle take four cycles each.
+const SUMS: usize = 8;
+
+/// Whether all parameters are finite.
+pub(super) struct AllFinite<'a>(pub(super) &'a Parameters);
+
+impl Kernel for AllFinite<'_> {
+    type Output = bool;
+
+    /// `0 * v` is 0 for finite `v` and NaN for all others.
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> bool {
+        let zero = simd.splat(0.0);
+        let mut sums = [zero; SUMS];
+        for lines in self.0.lines().chunks(SUMS) {
+            for (sum, Line(line)) in sums.iter_mut().zip(lines) {
+                for array in S::arrays(line).0 {
+                    *sum = simd.mul_add(simd.load(array), zero, *sum);
+                }
+            }
+        }
+        for bias in self.0.bias().chunks(S::LANES) {
+            sums[0] = simd.mul_add(load_start(simd, bias), zero, sums[0]);
+        }
+        total(simd, sums) == 0.0
+    }
+}
+
+/// The square root of the sum of the squares of all stored values: a bound of their magnitudes, within a multiply-add a
+/// vector. Infinite or NaN where they overflow or are not finite.
+pub(super) struct Norm<'a> {
+    pub(super) exec: Exec,
+    pub(super) norm: &'a mut f32,
+}
+
+impl<'a> OnRows<'a> for Norm<'_> {
+    fn run<T: Element>(self, x: AnyRows<'a, T>) {
+        *self.norm = self.exec.run_here(NormOf(x));
+    }
+}
+
+struct NormOf<'a, T>(AnyRows<'a, T>);
+
+impl<T: Element> Kernel for NormOf<'_, T> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        let AnyRows::Dense(rows) = self.0 else { return f32::INFINITY };
+        let mut sums = [simd.splat(0.0); SUMS];
+        for row in 0..rows.len() {
+            let (arrays, rest) = S::arrays(rows.row(row));
+            for arrays in arrays.chunks(SUMS) {
+                for (sum, array) in sums.iter_mut().zip(arrays) {
+                    let x = T::load(simd, array);
+                    *sum = simd.mul_add(x, x, *sum);
+                }
+            }
+            let x = T::load_partial(simd, rest);
+            sums[0] = simd.mul_add(x, x, sums[0]);
+        }
+        // Rounded up generously: the bound need not be tight.
+        2.0 * total(simd, sums).sqrt()
+    }
+}
+
+/// The largest magnitude among values; infinite where one is not finite.
+pub(super) struct Largest<'a>(pub(super) &'a [f32]);
+
+impl Kernel for Largest<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        let zero = simd.splat(0.0);
+        let (mut largest, mut zeros) = ([zero; SUMS], [zero; SUMS]);
+        for values in self.0.chunks(SUMS * S::LANES) {
+            for (i, values) in values.chunks(S::LANES).enumerate() {
+                let v = load_start(simd, values);
+                largest[i] = simd.max(largest[i], simd.max(v, simd.sub(zero, v)));
+                // NaN where v is not finite: a maximum does not keep NaN.
+                zeros[i] = simd.mul_add(v, zero, zeros[i]);
+            }
+        }
+        if total(simd, zeros) != 0.0 {
+            return f32::INFINITY;
+        }
+        let mut all = largest[0];
+        for i in 1..SUMS {
+            all = simd.max(all, largest[i]);
+        }
+        let mut lanes = S::array(0.0);
+        simd.store(all, &mut lanes);
+        lanes.as_ref().iter().copied().fold(0.0, f32::max)
+    }
+}
+
+/// The sum of all lanes of all sums.
+#[inline(always)]
+fn total<S: Simd>(simd: S, sums: [S::Vector; SUMS]) -> f32 {
+    let mut sum = sums[0];
+    for i in 1..SUMS {
+        sum = simd.add(sum, sums[i]);
+    }
+    let mut lanes = S::array(0.0);
+    simd.store(sum, &mut lanes);
+    lanes.as_ref().iter().sum()
+}

@@ -1,0 +1,211 @@
+//! Borrowed views of the data: feature rows, their targets, and the two as a batch; whole, or with rows picked by index.
+//! Shapes are checked here, once. Nothing is copied and nothing is computed.
+
+mod block_sparse;
+mod permutation;
+mod rows;
+mod targets;
+
+pub(crate) use block_sparse::{Block, BlockSparse, BlockSparseView, WORD};
+pub(crate) use permutation::Permutation;
+use rows::Pick;
+pub(crate) use rows::{AnyRows, BlockSparseRows, Rows};
+pub(crate) use targets::Target;
+pub use targets::{Batch, Targets};
+
+use crate::error::{Error, Result};
+use crate::simd::Element;
+use alloc::sync::Arc;
+use core::ops::Range;
+
+/// A dense matrix `[rows, features]` in row-major order, borrowed; of f32, or of u8 pixels that the kernels widen in
+/// registers.
+///
+/// ```
+/// use softreg::Matrix;
+///
+/// let pixels = [0, 255, 51, 102];
+/// let x = Matrix::from_u8(&pixels, 2)?; // two rows, values 0.0 to 1.0
+/// let last_first = x.select(&[1, 0])?; // nothing is copied
+/// assert_eq!((last_first.rows(), last_first.features()), (2, 2));
+/// # Ok::<(), softreg::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    values: Values<'a>,
+    scale: f32,
+    features: usize,
+    pick: Pick<'a>,
+    largest: Option<f32>,
+}
+
+/// The element types that a matrix may have; and the same matrices with their block-sparse form beside the dense one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Values<'a> {
+    F32(&'a [f32]),
+    U8(&'a [u8]),
+    BlockSparseF32(&'a [f32], BlockSparseView<'a, f32>),
+    BlockSparseU8(&'a [u8], BlockSparseView<'a, u8>),
+}
+
+/// The order in which a product goes through the features: that of the weights it is with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FeatureOrder {
+    /// As the rows have them.
+    Natural,
+    /// As the block-sparse form has them.
+    Permuted,
+}
+
+/// Work on rows, whatever type their values have.
+pub(crate) trait OnRows<'a> {
+    /// Does the work.
+    fn run<T: Element>(self, x: AnyRows<'a, T>);
+}
+
+impl<'a> Matrix<'a> {
+    /// Views f32 values as `[values.len() / features, features]`.
+    ///
+    /// # Errors
+    /// [`Error::Size`] where `features` is 0, [`Error::PartialRow`] where the length is not a whole number of rows.
+    pub fn from_f32(values: &'a [f32], features: usize) -> Result<Self> {
+        check_rows("matrix values", values.len(), "features", features)?;
+        Ok(Self::whole(Values::F32(values), features))
+    }
+
+    /// Views pixels as `[values.len() / features, features]`; a pixel reads as `pixel / 255`.
+    ///
+    /// # Errors
+    /// As [`Matrix::from_f32`].
+    pub fn from_u8(values: &'a [u8], features: usize) -> Result<Self> {
+        Self::from_u8_scaled(values, features, PIXEL_SCALE)
+    }
+
+    /// Views bytes as `[values.len() / features, features]`; a byte reads as `byte * scale`.
+    ///
+    /// ```
+    /// use softreg::Matrix;
+    ///
+    /// let counts = Matrix::from_u8_scaled(&[3, 0, 7, 1], 2, 1.0)?; // values 0.0 to 255.0
+    /// # Ok::<(), softreg::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Matrix::from_f32`].
+    pub fn from_u8_scaled(values: &'a [u8], features: usize, scale: f32) -> Result<Self> {
+        check_rows("matrix values", values.len(), "features", features)?;
+        Ok(Self { scale, ..Self::whole(Values::U8(values), features) })
+    }
+
+    /// As the public constructors; the caller guarantees the shape.
+    pub(crate) const fn whole(values: Values<'a>, features: usize) -> Self {
+        let (len, scale, largest) = match values {
+            Values::F32(values) | Values::BlockSparseF32(values, _) => (values.len(), 1.0, None),
+            Values::U8(values) | Values::BlockSparseU8(values, _) => (values.len(), PIXEL_SCALE, Some(u8::MAX as f32)),
+        };
+        Self { values, scale, features, pick: Pick::Whole { rows: len / features }, largest }
+    }
+
+    /// The same matrix, none of whose values, as they are stored, is larger in magnitude; the caller guarantees it.
+    pub(crate) const fn with_largest(self, largest: f32) -> Self {
+        Self { largest: Some(largest), ..self }
+    }
+
+    /// As [`select`](Self::select) on a whole matrix; the caller guarantees the indices.
+    pub(crate) const fn picked(self, rows: &'a [usize]) -> Self {
+        Self { pick: Pick::Rows(rows), ..self }
+    }
+
+    /// The same matrix multiplied by `scale`: pixel 255 of [`from_u8`](Self::from_u8) reads `scale`. The scale is applied
+    /// to sums, not to values: it costs nothing per value.
+    #[must_use]
+    pub const fn with_scale(self, scale: f32) -> Self {
+        Self { scale: self.scale * scale, ..self }
+    }
+
+    /// The rows at these indices, in this order, repeats allowed. Nothing is copied.
+    ///
+    /// # Errors
+    /// [`Error::RowIndex`] for an index that is not below [`rows`](Self::rows); [`Error::Size`] where the rows of this
+    /// view were selected before.
+    pub fn select(self, rows: &'a [usize]) -> Result<Self> {
+        Ok(Self { pick: self.pick.select(rows)?, ..self })
+    }
+
+    /// The number of rows.
+    #[must_use]
+    pub const fn rows(&self) -> usize {
+        self.pick.len()
+    }
+
+    /// The number of features: the length of a row.
+    #[must_use]
+    pub const fn features(&self) -> usize {
+        self.features
+    }
+
+    /// Some of this view's rows, without the block-sparse form.
+    pub(crate) fn part(&self, rows: Range<usize>) -> Self {
+        let cells = rows.start * self.features..rows.end * self.features;
+        match (self.pick, self.values) {
+            (Pick::Rows(picked), _) => self.picked(&picked[rows]),
+            (Pick::Whole { .. }, Values::F32(v) | Values::BlockSparseF32(v, _)) => {
+                Self { values: Values::F32(&v[cells]), pick: Pick::Whole { rows: rows.len() }, ..*self }
+            }
+            (Pick::Whole { .. }, Values::U8(v) | Values::BlockSparseU8(v, _)) => {
+                Self { values: Values::U8(&v[cells]), pick: Pick::Whole { rows: rows.len() }, ..*self }
+            }
+        }
+    }
+
+    /// What the stored values are multiplied by.
+    pub(crate) const fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// A bound of the magnitudes of the stored values, where one is known.
+    pub(crate) const fn largest(&self) -> Option<f32> {
+        self.largest
+    }
+
+    /// The permutation of the block-sparse form, where there is one.
+    pub(crate) const fn permutation(&self) -> Option<&'a Arc<Permutation>> {
+        match &self.values {
+            Values::BlockSparseF32(_, blocks) => Some(blocks.permutation()),
+            Values::BlockSparseU8(_, blocks) => Some(blocks.permutation()),
+            Values::F32(_) | Values::U8(_) => None,
+        }
+    }
+
+    /// Does work on this view's rows, with their features in `order`; without a block-sparse form they have only the
+    /// natural one.
+    pub(crate) fn on_rows(&self, order: FeatureOrder, work: impl OnRows<'a>) {
+        let Self { features, pick, .. } = *self;
+        match (self.values, order) {
+            (Values::BlockSparseF32(_, blocks), FeatureOrder::Permuted) => {
+                work.run(AnyRows::BlockSparse(BlockSparseRows::new(blocks, features, pick)));
+            }
+            (Values::BlockSparseU8(_, blocks), FeatureOrder::Permuted) => {
+                work.run(AnyRows::BlockSparse(BlockSparseRows::new(blocks, features, pick)));
+            }
+            (Values::F32(values) | Values::BlockSparseF32(values, _), _) => {
+                work.run(AnyRows::Dense(Rows::new(values, features, pick)));
+            }
+            (Values::U8(values) | Values::BlockSparseU8(values, _), _) => {
+                work.run(AnyRows::Dense(Rows::new(values, features, pick)));
+            }
+        }
+    }
+}
+
+/// What a pixel is multiplied by.
+const PIXEL_SCALE: f32 = 1.0 / 255.0;
+
+/// Checks that values are whole rows of `width`.
+fn check_rows(what: &'static str, found: usize, dimension: &'static str, width: usize) -> Result<()> {
+    match found.checked_rem(width) {
+        None => Err(Error::Size { what: dimension, found: 0, expected: "at least 1" }),
+        Some(0) => Ok(()),
+        Some(_) => Err(Error::PartialRow { what, found, width }),
+    }
+}

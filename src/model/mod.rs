@@ -1,0 +1,331 @@
+//! The model: weights, bias, and what can be asked of them. Nothing is trained here.
+
+pub mod metrics;
+
+use crate::error::{Error, Result};
+use crate::exec::{Exec, Level};
+use crate::kernel;
+use crate::matrix::{Batch, Matrix, Target};
+use crate::memory;
+use crate::parameters::Parameters;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::ops::Range;
+use metrics::{Evaluation, argmax};
+
+/// Elements of the buffers in which predictions go through many rows, 4 MB: large enough for many threads.
+const PIECE: usize = 1 << 20;
+
+/// Softmax regression: the probability of class `c` given features `x` is `softmax(x * W + b)[c]`, with
+/// `W [features, classes]` and `b [classes]`, all finite.
+///
+/// A logit is what [`logits_into`](Self::logits_into) gives; everything called `proba` has gone through the softmax
+/// already.
+#[doc(alias = "logistic regression")]
+#[doc(alias = "multinomial")]
+#[derive(Clone, Debug)]
+pub struct SoftmaxRegression {
+    parameters: Parameters,
+    exec: Exec,
+}
+
+/// Equal parameters; level and threads are settings and do not count.
+impl PartialEq for SoftmaxRegression {
+    fn eq(&self, other: &Self) -> bool {
+        self.parameters == other.parameters
+    }
+}
+
+impl SoftmaxRegression {
+    /// A model of zeros: every class equally probable.
+    ///
+    /// # Panics
+    /// Where [`try_zeros`](Self::try_zeros) fails: dimensions are the program's own, not data's.
+    #[must_use]
+    pub fn zeros(features: usize, classes: usize) -> Self {
+        Self { parameters: Parameters::zeros(features, classes), exec: Exec::default() }
+    }
+
+    /// A model of zeros, for dimensions that come with the data.
+    ///
+    /// # Errors
+    /// [`Error::Size`] where a dimension is 0, [`Error::Memory`] where there is no memory for their product.
+    pub fn try_zeros(features: usize, classes: usize) -> Result<Self> {
+        Self::new(Parameters::try_zeros(features, classes)?)
+    }
+
+    /// A model of these parameters.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] for a weight or bias that is infinite or NaN.
+    pub fn new(parameters: Parameters) -> Result<Self> {
+        parameters.check_finite()?;
+        Ok(Self { parameters, exec: Exec::default() })
+    }
+
+    /// A model from weights `w [features, classes]` in row-major order and `b [classes]`.
+    ///
+    /// # Errors
+    /// [`Error::Size`] where a dimension is 0, [`Error::Shape`] where a length does not fit, [`Error::NonFinite`] for a
+    /// value that is infinite or NaN, [`Error::Memory`].
+    pub fn from_row_major(w: &[f32], b: &[f32], features: usize, classes: usize) -> Result<Self> {
+        Self::new(Parameters::from_row_major(w, b, features, classes)?)
+    }
+
+    /// A model from weights `w [classes, features]` in row-major order, as PyTorch's `nn.Linear` holds them, and
+    /// `b [classes]`.
+    ///
+    /// # Errors
+    /// As [`from_row_major`](Self::from_row_major).
+    pub fn from_class_major(w: &[f32], b: &[f32], features: usize, classes: usize) -> Result<Self> {
+        Self::new(Parameters::from_class_major(w, b, features, classes)?)
+    }
+
+    /// The weights as `[features, classes]` in row-major order.
+    #[must_use]
+    pub fn to_row_major(&self) -> Vec<f32> {
+        self.parameters.to_row_major()
+    }
+
+    /// The weights as `[classes, features]` in row-major order, as PyTorch's `nn.Linear` holds them.
+    #[must_use]
+    pub fn to_class_major(&self) -> Vec<f32> {
+        self.parameters.to_class_major()
+    }
+
+    /// The bias, `[classes]`.
+    #[must_use]
+    pub fn bias(&self) -> &[f32] {
+        self.parameters.bias()
+    }
+
+    /// Weights and bias as the kernels take them.
+    #[must_use]
+    pub const fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The number of features.
+    #[must_use]
+    pub const fn features(&self) -> usize {
+        self.parameters.features()
+    }
+
+    /// The number of classes.
+    #[must_use]
+    pub const fn classes(&self) -> usize {
+        self.parameters.classes()
+    }
+
+    /// The level and the threads that the kernels run with.
+    #[must_use]
+    pub const fn exec(&self) -> Exec {
+        self.exec
+    }
+
+    /// The level that the kernels run at.
+    #[must_use]
+    pub const fn level(&self) -> Level {
+        self.exec.level
+    }
+
+    /// The same model at another level; [`Level::best`] unless told.
+    #[must_use]
+    pub fn with_level(mut self, level: Level) -> Self {
+        self.exec.level = level;
+        self
+    }
+
+    /// How many threads large work is shared out among.
+    #[must_use]
+    pub const fn threads(&self) -> usize {
+        self.exec.threads
+    }
+
+    /// The same model with another number of threads; 1 unless told, and 0 counts as 1. They are the caller's rayon
+    /// pool's; work too small to gain from them stays on the calling thread. The results are the same to the last bit at
+    /// any number. Within parallel loops, and under a lock that they take, leave it at 1: see [`Exec`].
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.exec.threads = threads.max(1);
+        self
+    }
+
+    pub(crate) const fn parameters_mut(&mut self) -> &mut Parameters {
+        &mut self.parameters
+    }
+
+    /// Writes the logits of rows `x [n, features]` into `logits [n, classes]`. Allocates nothing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where `x` or `logits` does not fit the model.
+    pub fn logits_into(&self, x: Matrix<'_>, logits: &mut [f32]) -> Result<()> {
+        kernel::forward(self.exec, x, &self.parameters, logits)
+    }
+
+    /// Writes the probabilities of rows `x [n, features]` into `proba [n, classes]`. Allocates nothing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where `x` or `proba` does not fit the model.
+    pub fn predict_proba_into(&self, x: Matrix<'_>, proba: &mut [f32]) -> Result<()> {
+        self.logits_into(x, proba)?;
+        kernel::softmax(self.exec, proba, self.classes())
+    }
+
+    /// The most probable class of each row, `[n]`; ties go to the lowest.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where `x` does not fit the model, [`Error::NonFinite`] for a row with a logit that is infinite or
+    /// NaN, as rows with such features have, [`Error::Memory`].
+    pub fn predict(&self, x: Matrix<'_>) -> Result<Vec<u32>> {
+        let mut classes = memory::with_capacity("predicted classes", x.rows())?;
+        self.for_each_row(x, |row, logits| {
+            check_logits(row, logits)?;
+            classes.push(argmax(logits));
+            Ok(())
+        })?;
+        Ok(classes)
+    }
+
+    /// The probabilities, `[n, classes]`. A row whose logits are not finite has NaN.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where `x` does not fit the model, [`Error::Memory`].
+    pub fn predict_proba(&self, x: Matrix<'_>) -> Result<Vec<f32>> {
+        let mut proba = memory::filled("probabilities", x.rows().saturating_mul(self.classes()), 0.0)?;
+        self.predict_proba_into(x, &mut proba)?;
+        Ok(proba)
+    }
+
+    /// The logarithms of the probabilities, `[n, classes]`: finite where the probability itself would round to 0, unless
+    /// logits of a row lie further apart than `f32::MAX`.
+    ///
+    /// # Errors
+    /// As [`predict_proba`](Self::predict_proba).
+    #[doc(alias = "log_softmax")]
+    pub fn predict_log_proba(&self, x: Matrix<'_>) -> Result<Vec<f32>> {
+        let mut proba = memory::filled("probabilities", x.rows().saturating_mul(self.classes()), 0.0)?;
+        self.logits_into(x, &mut proba)?;
+        kernel::log_softmax(self.exec, &mut proba, self.classes())?;
+        Ok(proba)
+    }
+
+    /// The `k` most probable classes of each row, `[n, k]`, best first; ties go to the lowest.
+    ///
+    /// # Errors
+    /// [`Error::Size`] where `k` is 0 or more than the classes, and as [`predict`](Self::predict).
+    pub fn top_k(&self, x: Matrix<'_>, k: usize) -> Result<Vec<u32>> {
+        if k == 0 || k > self.classes() {
+            return Err(Error::Size { what: "k", found: k, expected: "1 to the number of classes" });
+        }
+        let mut top = memory::with_capacity("classes", x.rows().saturating_mul(k))?;
+        let mut order: Vec<u32> = memory::with_capacity("classes", self.classes())?;
+        self.for_each_row(x, |row, logits| {
+            check_logits(row, logits)?;
+            let best_first = |&a: &u32, &b: &u32| {
+                let (x, y) = (logits[a as usize], logits[b as usize]);
+                y.partial_cmp(&x).unwrap_or(Ordering::Equal).then(a.cmp(&b))
+            };
+            order.clear();
+            order.extend(0..logits.len() as u32);
+            order.select_nth_unstable_by(k - 1, best_first);
+            order[..k].sort_unstable_by(best_first);
+            top.extend_from_slice(&order[..k]);
+            Ok(())
+        })?;
+        Ok(top)
+    }
+
+    /// The share of the rows' weight that gets its own class, 0 to 1; of the rows, where targets are labels.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn accuracy<'a>(&self, data: impl Into<Batch<'a>>) -> Result<f64> {
+        Ok(self.evaluate(data)?.accuracy())
+    }
+
+    /// The mean cross-entropy of a row, in nats.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    #[doc(alias = "cross entropy")]
+    pub fn log_loss<'a>(&self, data: impl Into<Batch<'a>>) -> Result<f64> {
+        Ok(self.evaluate(data)?.log_loss)
+    }
+
+    /// Accuracy and log loss in one pass, each row by its weight: see
+    /// [`Targets::from_probabilities`](crate::Targets::from_probabilities).
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::Label`] or [`Error::Target`] where the data does not fit the model, [`Error::NoWeight`]
+    /// where there are rows and all have weight 0, [`Error::NonFinite`] for a row of any weight with a logit that is
+    /// infinite or NaN, [`Error::Memory`].
+    pub fn evaluate<'a>(&self, data: impl Into<Batch<'a>>) -> Result<Evaluation> {
+        let Batch { x, targets } = data.into();
+        let Batch { x, targets } = Batch::new(x, targets)?;
+        let weight = targets.check(self.classes())?;
+        if weight == 0.0 && x.rows() > 0 {
+            return Err(Error::NoWeight { rows: x.rows() });
+        }
+        let (mut counted, mut correct, mut correct_weight, mut sum) = (0, 0, 0.0, 0.0);
+        let mut losses = Vec::new();
+        self.for_each_piece(x, |rows, logits| {
+            for (row, logits) in rows.clone().zip(logits.chunks_exact(self.classes())) {
+                let target = targets.get(row);
+                let weight = target.weight();
+                if weight == 0.0 {
+                    continue;
+                }
+                check_logits(row, logits)?;
+                let class = match target {
+                    Target::Label(label) => label,
+                    Target::Probabilities(t) => argmax(t),
+                };
+                counted += 1;
+                if argmax(logits) == class {
+                    correct += 1;
+                    correct_weight += weight;
+                }
+            }
+            memory::grow(&mut losses, "losses", rows.len(), 0.0)?;
+            let losses = &mut losses[..rows.len()];
+            kernel::cross_entropy(self.exec, targets.part(rows), self.classes(), logits, losses)?;
+            sum = losses.iter().fold(sum, |sum, loss| sum + loss);
+            Ok(())
+        })?;
+        Ok(Evaluation { rows: counted, correct, weight, correct_weight, log_loss: sum / weight })
+    }
+
+    /// Goes through the logits of all rows, a row at a time.
+    fn for_each_row(&self, x: Matrix<'_>, mut each: impl FnMut(usize, &[f32]) -> Result<()>) -> Result<()> {
+        self.for_each_piece(x, |rows, logits| {
+            rows.zip(logits.chunks_exact(self.classes())).try_for_each(|(row, logits)| each(row, logits))
+        })
+    }
+
+    /// Goes through the logits of all rows, some at a time, so that memory is bounded.
+    fn for_each_piece(
+        &self,
+        x: Matrix<'_>,
+        mut each: impl FnMut(Range<usize>, &mut [f32]) -> Result<()>,
+    ) -> Result<()> {
+        // A row takes its logits, and a loss of two elements.
+        let most = (PIECE / (self.classes().saturating_add(2))).clamp(1, x.rows().max(1));
+        let mut logits = memory::filled("logits", most.saturating_mul(self.classes()), 0.0)?;
+        for start in (0..x.rows().max(1)).step_by(most) {
+            let rows = start..x.rows().min(start + most);
+            let logits = &mut logits[..rows.len() * self.classes()];
+            self.logits_into(x.part(rows.clone()), logits)?;
+            each(rows, logits)?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks that a row's logits are finite.
+fn check_logits(row: usize, logits: &[f32]) -> Result<()> {
+    match logits.iter().position(|logit| !logit.is_finite()) {
+        Some(column) => Err(Error::NonFinite { what: "logits", row, column, value: logits[column] }),
+        None => Ok(()),
+    }
+}
