@@ -30,6 +30,9 @@
 
 extern crate alloc;
 
+#[cfg(feature = "bench-internals")]
+#[doc(hidden)]
+pub mod bench_internals;
 mod data;
 mod error;
 mod exec;

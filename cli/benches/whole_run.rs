@@ -1,51 +1,54 @@
 //! The tutorial's whole job as a user starts it, beside the part of it that no training can save:
 //! `cargo bench -p softreg-cli --bench whole_run`. The process `softreg train --json` loads, trains 1000 steps of 100
 //! rows and tests; inflating is the decoder alone over the same four files, one after the other, into memory that is
-//! already there. The two take turns and each one's best run counts: what else the machine does meanwhile lengthens
-//! some runs of both and leaves the best alone.
+//! already there. The two take turns, as `rounds` has it.
 //!
 //! Cargo passes `--bench`. With `--test`, or without `--bench`, each runs once and nothing is timed.
 
+#[path = "../src/roofline/rounds.rs"]
+mod rounds;
+
 use flate2::bufread::GzDecoder;
+use rounds::{Contender, Rounds, take_turns};
 use serde_json::Value;
+use std::cell::Cell;
 use std::io::Read;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-const ROUNDS: usize = 60;
+/// A run of either is a round.
+const ROUNDS: Rounds = Rounds { length: Duration::ZERO, fewest: 60, time: Duration::ZERO };
 
 fn main() {
     let flag = |name: &str| std::env::args().any(|argument| argument == name);
     let mut memory = softreg_mnist::FILES.map(|(_, packed)| vec![1; unpacked_len(packed)]);
-    if !flag("--bench") || flag("--test") {
-        train();
+    let measure = flag("--bench") && !flag("--test");
+
+    let (loading, training) = (Cell::new(f64::INFINITY), Cell::new(f64::INFINITY));
+    let mut process = Contender::new(|| {
+        let report = train();
+        for (best, part) in [(&loading, "load_seconds"), (&training, "train_seconds")] {
+            best.set(best.get().min(report[part].as_f64().expect("a time in seconds")));
+        }
+        Ok(())
+    });
+    let mut inflating = Contender::new(|| {
         inflate(&mut memory);
+        Ok(())
+    });
+    let rounds = if measure { ROUNDS } else { Rounds::ONCE };
+    take_turns(&mut [&mut inflating, &mut process], rounds).expect("what runs panics rather");
+    let (process, inflating) = (process.seconds(), inflating.seconds());
+    if !measure {
         println!("whole_run: the process trains and the files inflate");
         return;
     }
-
-    let (mut inflating, mut process, mut report) = (Duration::MAX, Duration::MAX, Value::Null);
-    for _ in 0..ROUNDS {
-        inflating = inflating.min(time(|| inflate(&mut memory)).0);
-        let (taken, printed) = time(train);
-        if taken < process {
-            (process, report) = (taken, printed);
-        }
-    }
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-    let part = |name: &str| report[name].as_f64().expect("a time in seconds") * 1e3;
-    println!("milliseconds, the best of {ROUNDS} runs by turns");
-    println!("softreg train     {:8.1}", milliseconds(process));
-    println!("  loading         {:8.1}", part("load_seconds"));
-    println!("  training        {:8.1}", part("train_seconds"));
-    println!("inflating alone   {:8.1}", milliseconds(inflating));
-    println!("ratio             {:8.2}", process.as_secs_f64() / inflating.as_secs_f64());
-}
-
-fn time<T>(run: impl FnOnce() -> T) -> (Duration, T) {
-    let begin = Instant::now();
-    let result = run();
-    (begin.elapsed(), result)
+    println!("milliseconds, the best of {} runs by turns", ROUNDS.fewest);
+    println!("softreg train     {:8.1}", process * 1e3);
+    println!("  loading         {:8.1}", loading.get() * 1e3);
+    println!("  training        {:8.1}", training.get() * 1e3);
+    println!("inflating alone   {:8.1}", inflating * 1e3);
+    println!("ratio             {:8.2}", process / inflating);
 }
 
 /// The whole process, from its start to its end; returns the object that it prints.

@@ -11,6 +11,7 @@ mod output_file;
 mod picture;
 mod progress;
 mod report;
+mod roofline;
 
 use std::process::ExitCode;
 

@@ -54,10 +54,21 @@ use vector::{AllFinite, Largest, Norm};
 /// # Errors
 /// [`Error::Shape`] where a length does not fit the parameters' shape or the rows of `x`.
 pub fn forward(exec: impl Into<Exec>, x: Matrix<'_>, parameters: &Parameters, logits: &mut [f32]) -> Result<()> {
+    forward_in_order(exec.into(), x, FeatureOrder::Natural, parameters, logits)
+}
+
+/// [`forward`] of parameters in either order. In permuted order they are finite.
+pub(crate) fn forward_in_order(
+    exec: Exec,
+    x: Matrix<'_>,
+    order: FeatureOrder,
+    parameters: &Parameters,
+    logits: &mut [f32],
+) -> Result<()> {
     expect("features of x", x.features(), parameters.features())?;
     expect("logits", logits.len(), elements(x.rows(), parameters.classes()))?;
     let scale = x.scale();
-    x.on_rows(FeatureOrder::Natural, ForwardOn { exec: exec.into(), scale, parameters, logits, losses: None });
+    x.on_rows(order, ForwardOn { exec, scale, parameters, logits, losses: None });
     Ok(())
 }
 

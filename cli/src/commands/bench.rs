@@ -1,15 +1,15 @@
 //! `softreg bench`: what each kernel makes of this machine, at every level. What is measured, and how the table looks,
-//! is the library's `roofline`; here is what is asked of it, and the JSON.
+//! is `roofline`; here is what is asked of it, and the JSON.
 
 use clap::Args;
 use indicatif::HumanCount;
 use serde::Serialize;
 use softreg::Level;
-use softreg::roofline::{self, Limit, Measurement, Roofline, Time};
 
 use super::{level, on_threads, threads};
 use crate::data_source::DataArgs;
 use crate::report::{Failure, Output};
+use crate::roofline::{self, Limit, Measurement, Roofline, Time};
 
 /// Options of `softreg bench`.
 #[derive(Args)]
@@ -51,7 +51,7 @@ struct ReadGbps {
     memory: f64,
 }
 
-/// One kernel; the library's [`Measurement`], field by field.
+/// One kernel; a [`Measurement`], field by field.
 #[derive(Serialize)]
 struct KernelReport {
     name: &'static str,

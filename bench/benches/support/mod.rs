@@ -1,17 +1,17 @@
 //! What the bench targets share: the data, the rivals, and the check that every result passes before it is timed.
-//! Times nothing itself. The reference, its budgets and the comparer are the tests' own.
+//! Times nothing itself: `softreg_bench::rounds` does, or criterion. The reference, its budgets and the comparer are the tests' own.
 #![allow(dead_code, reason = "each bench target needs some of it")]
 
 pub(crate) mod check;
-#[path = "../../tests/support/compare.rs"]
+#[path = "../../../tests/support/compare.rs"]
 pub(crate) mod compare;
 pub(crate) mod data;
-#[path = "../../tests/support/expect.rs"]
+#[path = "../../../tests/support/expect.rs"]
 pub(crate) mod expect;
-#[path = "../../tests/support/random.rs"]
+#[path = "../../../tests/support/random.rs"]
 pub(crate) mod random;
 pub(crate) mod rates;
-#[path = "../../tests/support/reference.rs"]
+#[path = "../../../tests/support/reference.rs"]
 pub(crate) mod reference;
 pub(crate) mod rivals;
 

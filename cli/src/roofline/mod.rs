@@ -1,31 +1,17 @@
 //! The kernels' times beside what the machine gives, measured in one run: the multiply-adds of a level's registers,
 //! the bytes read from each part of the memory, and how near every kernel comes to the one of the two that binds it.
-//! `softreg bench` and `cargo bench --bench roofline` print it. Comparisons with other crates are in `benches/`.
-//!
-//! ```no_run
-//! use softreg::roofline::{self, Time};
-//! use softreg::{Level, mnist};
-//!
-//! # fn main() -> softreg::Result<()> {
-//! let data = mnist::read_dir("MNIST_data")?;
-//! let roofline = roofline::measure(Level::best(), 1, &data.train, Time::Best)?;
-//! for result in &roofline.results {
-//!     println!("{}, {} rows: {:.2} of the peak", result.name, result.rows, result.fraction_of_peak);
-//! }
-//! # Ok(())
-//! # }
-//! ```
+//! `softreg bench` and `cargo bench --bench roofline` print it. Comparisons with other crates are in the package
+//! `softreg-bench`, which includes this module: a published program cannot depend on a package that is not.
 
-mod limits;
-mod rounds;
-mod suite;
+#![allow(unreachable_pub, reason = "softreg-bench exports this module, the program does not")]
+
+mod cases;
+pub mod rounds;
 mod table;
 
-use crate::data::Dataset;
-use crate::error::Result;
-use crate::level::Level;
-use crate::parallel;
-use alloc::vec::Vec;
+use rounds::Rounds;
+use softreg::{Dataset, Exec, Level, Result};
+use std::time::Duration;
 
 /// What one level reaches on a number of threads, and what it could reach. Displayed, it is a table.
 #[derive(Clone, Debug)]
@@ -45,7 +31,7 @@ pub struct Roofline {
 /// How fast a part of the memory is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Bandwidth {
-    /// `"l1"`, `"l2"`, `"l3"` or `"memory"`, by the size of what was read; what that meets is the machine's business.
+    /// `"l1"`, `"l2"`, `"l3"` or `"memory"`, by the size of what was read.
     pub name: &'static str,
     /// The bytes that each thread reads again and again.
     pub bytes: usize,
@@ -93,13 +79,43 @@ pub enum Time {
     Once,
 }
 
-/// Measures the limits and every kernel on the data's rows. Takes 256 MiB of memory a thread.
+impl Time {
+    const fn rounds(self) -> Rounds {
+        match self {
+            Self::Best => Rounds { length: Duration::from_millis(1), fewest: 60, time: Duration::ZERO },
+            Self::Once => Rounds::ONCE,
+        }
+    }
+}
+
+/// Measures the limits and every kernel on the rows of data whose values are pixels, as MNIST's are. Takes 256 MiB of
+/// memory a thread.
 ///
-/// Threads are the caller's rayon pool's, as everywhere in this crate.
+/// Threads are the caller's rayon pool's, as everywhere in the library.
 ///
 /// # Errors
-/// [`Error::Size`](crate::Error::Size) where the data has fewer than 1000 rows, `threads` is 0 or the system refuses
+/// [`Error::Size`](softreg::Error::Size) where the data has fewer than 1000 rows, `threads` is 0 or the system refuses
 /// the memory that they take.
 pub fn measure(level: Level, threads: usize, data: &Dataset, time: Time) -> Result<Roofline> {
-    parallel::enter(threads, || suite::measure(level, threads, data, time))
+    let job = || cases::measure(Exec { level, threads }, data, time.rounds());
+    // All of it within the pool, so that no kernel has to enter it.
+    if threads > 1 { rayon::join(job, || ()).0 } else { job() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Time, measure};
+    use softreg::{Dataset, Error, Level};
+
+    #[test]
+    fn too_few_rows_no_threads_or_too_many_are_refused() {
+        for (rows, threads, expected) in [(999, 1, 999), (1000, 0, 0), (1000, usize::MAX, usize::MAX)] {
+            let data = Dataset::from_u8(vec![128; rows], vec![1; rows], 1, 2).expect("one feature, two classes");
+            let found = measure(Level::best(), threads, &data, Time::Once);
+            assert!(
+                matches!(found, Err(Error::Size { found, .. }) if found == expected),
+                "{rows} rows, {threads} threads: {found:?}"
+            );
+        }
+    }
 }

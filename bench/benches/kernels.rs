@@ -9,7 +9,7 @@
 mod support;
 
 use criterion::Criterion;
-use softreg::{Level, Targets, Weights, kernel};
+use softreg::{Level, Targets, kernel};
 use std::hint::black_box;
 use support::check::Parameters;
 use support::compare::{Expected, ulps};
@@ -40,8 +40,8 @@ fn main() {
 /// One batch, and what each kernel should make of it.
 struct Case {
     images: Images,
-    weights: Weights,
     start: Parameters,
+    packed: softreg::Parameters,
     logits: Vec<f32>,
     residual: Vec<f32>,
     expected: Answers,
@@ -60,7 +60,7 @@ struct Answers {
 impl Case {
     fn new(images: Images) -> Self {
         let start = Parameters::start();
-        let weights = Weights::from_row_major(&start.w, FEATURES, CLASSES).expect("the job's shape");
+        let packed = start.packed();
         let (x, w, b) = (images.wide(), wide(&start.w), wide(&start.b));
         let expected = expect::forward(&x, &w, &b);
         // From here on the inputs are the rounded outputs of the kernel before, so that each is judged alone.
@@ -76,7 +76,7 @@ impl Case {
             log_softmax: expect::log_softmax(&wide(&logits), CLASSES),
             cross_entropy,
         };
-        Self { images, weights, start, logits, residual, expected }
+        Self { images, start, packed, logits, residual, expected }
     }
 
     fn rows(&self) -> usize {
@@ -100,7 +100,7 @@ fn forward(criterion: &mut Criterion, cases: &[Case], element: Element) {
     for (level, case) in each(cases) {
         let (x, mut logits) = (case.images.x(element), vec![f32::NAN; case.logits.len()]);
         let run = |logits: &mut [f32]| {
-            kernel::forward(level, x, &case.weights, &case.start.b, logits).expect("the shapes fit");
+            kernel::forward(level, x, &case.packed, logits).expect("the shapes fit");
         };
         run(&mut logits);
         right(level, case, "forward", &[case.expected.logits.check(&logits)]);
@@ -112,30 +112,30 @@ fn forward(criterion: &mut Criterion, cases: &[Case], element: Element) {
 fn gradient(criterion: &mut Criterion, cases: &[Case], element: Element) {
     let mut group = criterion.benchmark_group(format!("gradient/{element}"));
     for (level, case) in each(cases) {
-        let (x, mut w, mut b) = (case.images.x(element), case.weights.clone(), case.start.b.clone());
-        let run = |w: &mut Weights, b: &mut [f32]| {
-            kernel::gradient(level, x, &case.residual, w, b).expect("the shapes fit");
+        let (x, mut a) = (case.images.x(element), case.packed.clone());
+        let run = |a: &mut softreg::Parameters| {
+            kernel::gradient(level, x, &case.residual, a).expect("the shapes fit");
         };
-        run(&mut w, &mut b);
+        run(&mut a);
         let expected = &case.expected.gradient;
-        right(level, case, "gradient", &[expected.0.check(&w.to_row_major()), expected.1.check(&b)]);
+        right(level, case, "gradient", &[expected.0.check(&a.to_row_major()), expected.1.check(a.bias())]);
         group.throughput(rates::product(case.rows(), element));
-        group.bench_function(id(level, case.rows()), |bench| bench.iter(|| run(black_box(&mut w), &mut b)));
+        group.bench_function(id(level, case.rows()), |bench| bench.iter(|| run(black_box(&mut a))));
     }
 }
 
 fn sgd_step(criterion: &mut Criterion, cases: &[Case], element: Element) {
     let mut group = criterion.benchmark_group(format!("sgd_step/{element}"));
     for (level, case) in each(cases) {
-        let (x, mut w, mut b) = (case.images.x(element), case.weights.clone(), case.start.b.clone());
-        let run = |w: &mut Weights, b: &mut [f32]| {
-            kernel::sgd_step(level, x, &case.residual, LEARNING_RATE, w, b).expect("the shapes fit");
+        let (x, mut a) = (case.images.x(element), case.packed.clone());
+        let run = |a: &mut softreg::Parameters| {
+            kernel::sgd_step(level, x, &case.residual, LEARNING_RATE, a).expect("the shapes fit");
         };
-        run(&mut w, &mut b);
+        run(&mut a);
         let expected = &case.expected.stepped;
-        right(level, case, "sgd_step", &[expected.0.check(&w.to_row_major()), expected.1.check(&b)]);
+        right(level, case, "sgd_step", &[expected.0.check(&a.to_row_major()), expected.1.check(a.bias())]);
         group.throughput(rates::product(case.rows(), element));
-        group.bench_function(id(level, case.rows()), |bench| bench.iter(|| run(black_box(&mut w), &mut b)));
+        group.bench_function(id(level, case.rows()), |bench| bench.iter(|| run(black_box(&mut a))));
     }
 }
 

@@ -5,7 +5,7 @@ use super::data::Images;
 use super::expect::{self, wide};
 use super::random::Random;
 use super::{CLASSES, FEATURES, learning_rate, reference};
-use softreg::{Level, Sgd, SoftmaxRegression, Trainer};
+use softreg::{Level, Reduction, Sgd, SoftmaxRegression, Trainer};
 
 /// A model in the layout that everyone can give: `w [features, classes]`, row-major, and `b [classes]`.
 #[derive(Clone)]
@@ -25,6 +25,11 @@ impl Parameters {
         Self { w: model.to_row_major(), b: model.bias().to_vec() }
     }
 
+    /// The same, packed for the kernels.
+    pub(crate) fn packed(&self) -> softreg::Parameters {
+        softreg::Parameters::from_row_major(&self.w, &self.b, FEATURES, CLASSES).expect("the job's shape")
+    }
+
     pub(crate) fn model(&self, level: Level) -> SoftmaxRegression {
         let model = SoftmaxRegression::from_row_major(&self.w, &self.b, FEATURES, CLASSES);
         model.expect("the job's shape").with_level(level)
@@ -32,7 +37,7 @@ impl Parameters {
 
     /// Our side: a trainer for batches of `rows`.
     pub(crate) fn trainer(&self, level: Level, rows: usize) -> Trainer {
-        Trainer::new(self.model(level), Sgd::new(learning_rate(rows)))
+        Trainer::new(self.model(level), Sgd::new(learning_rate(rows))).reduction(Reduction::Sum)
     }
 }
 

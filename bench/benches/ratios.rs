@@ -1,6 +1,5 @@
 //! How many times as fast as other crates, as a table: `cargo bench --bench ratios`. Ours at each level and every rival
-//! run by turns in one process, in rounds of a few milliseconds, and each one's best round counts: what else the machine
-//! does meanwhile lengthens some rounds of everyone and leaves the best alone.
+//! run by turns in one process, as `softreg_bench::rounds` has it.
 //!
 //! Everyone's logits and first step are checked against the f64 reference before anything is timed. Rivals compute on
 //! contiguous f32 rows, whatever the rows are stored as: a batch that stays the same is given to them so, a batch that
@@ -10,17 +9,17 @@
 
 mod support;
 
-use softreg::{Dataset, Level};
+use softreg::{Dataset, Level, Result};
+use softreg_bench::rounds::{self, Rounds, take_turns};
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use support::check::{Answer, Parameters};
 use support::data::{Element, Gathered, Images};
 use support::{CLASSES, learning_rate, rivals};
 
 /// One request, the tutorial's batch, and one that leaves the first-level cache far behind.
 const BATCHES: [usize; 3] = [1, 100, 1_000];
-const ROUNDS: usize = 200;
-const ROUND: Duration = Duration::from_millis(2);
+const ROUNDS: Rounds = Rounds { length: Duration::from_millis(2), fewest: 200, time: Duration::ZERO };
 
 fn main() {
     let flag = |name: &str| std::env::args().any(|argument| argument == name);
@@ -48,12 +47,13 @@ fn main() {
     ];
     if measure {
         println!(
-            "microseconds on one thread, the best of {ROUNDS} rounds of at least {} ms by turns",
-            ROUND.as_millis()
+            "microseconds on one thread, the best of {} rounds of at least {} ms by turns",
+            ROUNDS.fewest,
+            ROUNDS.length.as_millis()
         );
         tables.into_iter().for_each(|(title, matches)| print_table(title, matches));
     } else {
-        tables.into_iter().flat_map(|(_, matches)| matches).for_each(|mut them| them.run_once());
+        tables.into_iter().flat_map(|(_, matches)| matches).for_each(|mut them| them.take_turns(Rounds::ONCE));
         println!("ratios: every contender gives the right logits and the right step");
     }
 }
@@ -61,12 +61,17 @@ fn main() {
 /// Someone's way to do what a table times, once.
 struct Contender<'a> {
     name: String,
-    run: Box<dyn FnMut() + 'a>,
+    time: rounds::Contender<'a>,
 }
 
 impl<'a> Contender<'a> {
-    fn new(name: impl Into<String>, run: impl FnMut() + 'a) -> Self {
-        Self { name: name.into(), run: Box::new(run) }
+    fn new(name: impl Into<String>, run: impl FnMut() -> Result<()> + 'a) -> Self {
+        Self { name: name.into(), time: rounds::Contender::new(run) }
+    }
+
+    /// The best round, in microseconds a run.
+    fn microseconds(&self) -> f64 {
+        self.time.seconds() * 1e6
     }
 }
 
@@ -85,14 +90,13 @@ fn forward<'a>(batch: &'a Images, element: Element, start: &Parameters, answer: 
         let mut logits = vec![f32::NAN; batch.rows() * CLASSES];
         model.logits_into(x, &mut logits).expect("the shapes fit");
         answer.check_forward(&format!("{level} {element}"), &logits);
-        Contender::new(level.name(), move || {
-            model.logits_into(x, black_box(&mut logits)).expect("the shapes fit");
-        })
+        Contender::new(level.name(), move || model.logits_into(x, black_box(&mut logits)))
     });
     let rivals = rivals::all(start).into_iter().map(|mut rival| {
         answer.check_forward(rival.name(), rival.forward(&batch.values));
         Contender::new(rival.name(), move || {
             black_box(rival.forward(&batch.values));
+            Ok(())
         })
     });
     Match { rows: batch.rows(), element, ours: ours.collect(), rivals: rivals.collect() }
@@ -104,15 +108,14 @@ fn step<'a>(images: &'a Images, element: Element, start: &Parameters, answer: &A
         let mut trainer = start.trainer(level, rows);
         let loss = trainer.step(batch).expect("a batch of the model's shape");
         answer.check_step(&format!("{level} {element}"), loss, &Parameters::of(trainer.model()));
-        Contender::new(level.name(), move || {
-            black_box(trainer.step(batch).expect("a batch of the model's shape"));
-        })
+        Contender::new(level.name(), move || trainer.step(batch).map(drop))
     });
     let rivals = rivals::all(start).into_iter().map(|mut rival| {
         let loss = rival.step(&images.values, &images.labels, learning_rate(rows));
         answer.check_step(rival.name(), loss, &rival.parameters());
         Contender::new(rival.name(), move || {
             black_box(rival.step(&images.values, &images.labels, learning_rate(rows)));
+            Ok(())
         })
     });
     Match { rows, element, ours: ours.collect(), rivals: rivals.collect() }
@@ -131,56 +134,24 @@ fn shuffled<'a>(
     let ours = levels.flat_map(|level| datasets.iter().map(move |dataset| (level, dataset))).map(|(level, dataset)| {
         let (mut trainer, mut batches) = (start.trainer(level, rows), dataset.batches(rows));
         let name = if dataset.skips_zeros() { format!("{level} skip") } else { level.to_string() };
-        Contender::new(name, move || {
-            black_box(trainer.step(batches.next_batch()).expect("a batch of the model's shape"));
-        })
+        Contender::new(name, move || trainer.step(batches.next_batch()).map(drop))
     });
     let rivals = rivals::all(start).into_iter().map(|mut rival| {
         let mut batches = Gathered::new(images, element, rows);
         Contender::new(rival.name(), move || {
             let (x, labels) = batches.next_batch();
             black_box(rival.step(x, labels, learning_rate(rows)));
+            Ok(())
         })
     });
     Match { rows, element, ours: ours.collect(), rivals: rivals.collect() }
 }
 
 impl Match<'_> {
-    /// Everyone's best round, in microseconds a run: ours, then the rivals.
-    fn measure(&mut self) -> (Vec<f64>, Vec<f64>) {
-        let mut everyone: Vec<_> = self.ours.iter_mut().chain(&mut self.rivals).collect();
-        let runs: Vec<u32> = everyone.iter_mut().map(|contender| contender.runs_in_a_round()).collect();
-        let mut best = vec![f64::INFINITY; everyone.len()];
-        for _ in 0..ROUNDS {
-            for ((contender, &runs), best) in everyone.iter_mut().zip(&runs).zip(&mut best) {
-                *best = best.min(contender.round(runs).as_secs_f64() * 1e6 / f64::from(runs));
-            }
-        }
-        let rivals = best.split_off(self.ours.len());
-        (best, rivals)
-    }
-
-    fn run_once(&mut self) {
-        self.ours.iter_mut().chain(&mut self.rivals).for_each(|contender| (contender.run)());
-    }
-}
-
-impl Contender<'_> {
-    fn round(&mut self, runs: u32) -> Duration {
-        let begin = Instant::now();
-        for _ in 0..runs {
-            (self.run)();
-        }
-        begin.elapsed()
-    }
-
-    /// How many runs fill a round. From the best of a few, so that a disturbed one does not leave the rounds short.
-    fn runs_in_a_round(&mut self) -> u32 {
-        let mut runs = 1;
-        while (0..3).map(|_| self.round(runs)).min() < Some(ROUND) {
-            runs *= 2;
-        }
-        runs
+    fn take_turns(&mut self, rounds: Rounds) {
+        let everyone = self.ours.iter_mut().chain(&mut self.rivals);
+        let mut everyone: Vec<_> = everyone.map(|contender| &mut contender.time).collect();
+        take_turns(&mut everyone, rounds).expect("a batch of the model's shape");
     }
 }
 
@@ -192,10 +163,11 @@ fn print_table(title: &str, matches: Vec<Match<'_>>) {
     }
     println!();
     for mut them in matches {
-        let (ours, rivals) = them.measure();
-        for (contender, ours) in them.ours.iter().zip(ours) {
+        them.take_turns(ROUNDS);
+        for contender in &them.ours {
+            let ours = contender.microseconds();
             print!("{:>6}  {:<4}  {:<13}{ours:>9.2}", them.rows, them.element, contender.name);
-            for rival in &rivals {
+            for rival in them.rivals.iter().map(Contender::microseconds) {
                 print!("  {rival:>15.2}  {:>5.2}", rival / ours);
             }
             println!();

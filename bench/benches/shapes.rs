@@ -2,16 +2,18 @@
 //! `cargo bench --bench shapes`. A line a shape: our time at the best level, and how many times as long each rival takes.
 //! Below 1 the rival is faster.
 //!
-//! Everyone runs by turns, and each one's best round counts. Rivals compute on the same contiguous f32 rows, with the
+//! Everyone runs by turns, as `softreg_bench::rounds` has it. Rivals compute on the same contiguous f32 rows, with the
 //! weights and logits laid out as `rivals.rs` found best. Everyone's results are compared before anything is timed.
 //!
 //! `cargo bench --bench shapes -- 784x10 avx2` takes only the shapes whose features and classes these are, at that level.
 
 mod support;
 
-use softreg::{Level, Matrix, Weights, kernel};
+use softreg::{Level, Matrix, Parameters, Result, kernel};
+use softreg_bench::rounds::{Contender, Rounds, take_turns};
+use std::cell::RefCell;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use support::random::Random;
 use support::rivals::{Gemm, MatrixMultiply, Product, View};
 
@@ -19,10 +21,7 @@ const FEATURES: [usize; 7] = [16, 64, 100, 784, 785, 2048, 4096];
 const CLASSES: [usize; 9] = [2, 3, 5, 10, 16, 17, 26, 100, 1000];
 const ROWS: [usize; 4] = [1, 32, 100, 1000];
 
-const ROUND: Duration = Duration::from_micros(200);
-/// As many rounds as fit into this, and at least [`FEWEST`].
-const TIME: Duration = Duration::from_millis(15);
-const FEWEST: usize = 5;
+const ROUNDS: Rounds = Rounds { length: Duration::from_micros(200), fewest: 5, time: Duration::from_millis(15) };
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -85,7 +84,7 @@ struct Job {
     x: Vec<f32>,
     /// `[classes, features]`, as the rivals hold them.
     w: Vec<f32>,
-    weights: Weights,
+    parameters: Parameters,
     bias: Vec<f32>,
     /// `[rows, classes]`
     residual: Vec<f32>,
@@ -99,42 +98,41 @@ impl Job {
     fn new(level: Level, features: usize, classes: usize, rows: usize) -> Self {
         let mut random = Random::new(1);
         let w = random.numbers(classes * features, 0.1);
+        let bias = random.numbers(classes, 1.0);
         Self {
             level,
             features,
             classes,
-
             x: random.numbers(rows * features, 1.0),
-            weights: Weights::from_class_major(&w, features, classes).expect("the shape of the weights"),
+            parameters: Parameters::from_class_major(&w, &bias, features, classes).expect("the shape of the weights"),
             w,
-            bias: random.numbers(classes, 1.0),
+            bias,
             residual: random.numbers(rows * classes, 1.0),
             logits: vec![0.0; rows * classes],
         }
     }
 
-    fn our_forward(&mut self) {
-        let x = Matrix::from_f32(&self.x, self.features).expect("whole rows");
-        kernel::forward(self.level, x, &self.weights, &self.bias, black_box(&mut self.logits)).expect("the shapes fit");
+    fn our_forward(&mut self) -> Result<()> {
+        let x = Matrix::from_f32(&self.x, self.features)?;
+        kernel::forward(self.level, x, &self.parameters, black_box(&mut self.logits))
     }
 
-    fn our_update(&mut self) {
-        let x = Matrix::from_f32(&self.x, self.features).expect("whole rows");
-        let (weights, bias) = (&mut self.weights, &mut self.bias);
-        kernel::sgd_step(self.level, x, &self.residual, LEARNING_RATE, black_box(weights), bias)
-            .expect("the shapes fit");
+    fn our_update(&mut self) -> Result<()> {
+        let x = Matrix::from_f32(&self.x, self.features)?;
+        kernel::sgd_step(self.level, x, &self.residual, LEARNING_RATE, black_box(&mut self.parameters))
     }
 
-    fn rival_forward<P: Product>(&mut self) {
+    fn rival_forward<P: Product>(&mut self) -> Result<()> {
         for row in self.logits.chunks_exact_mut(self.classes) {
             row.copy_from_slice(&self.bias);
         }
         let (x, w) = (View::row_major(&self.x[..], self.features), View::row_major(&self.w[..], self.features));
         P::add(1.0, x, w.transposed(), View::row_major(&mut self.logits, self.classes));
         black_box(&mut self.logits);
+        Ok(())
     }
 
-    fn rival_update<P: Product>(&mut self) {
+    fn rival_update<P: Product>(&mut self) -> Result<()> {
         let residual = View::row_major(&self.residual[..], self.classes);
         let x = View::row_major(&self.x[..], self.features);
         P::add(-LEARNING_RATE, residual.transposed(), x, View::row_major(&mut self.w, self.features));
@@ -142,6 +140,7 @@ impl Job {
             self.bias.iter_mut().zip(row).for_each(|(bias, residual)| *bias -= LEARNING_RATE * residual);
         }
         black_box(&mut self.w);
+        Ok(())
     }
 
     /// Everyone's logits, which are sums of `features` terms below 0.1: so near each other, or something is wrong.
@@ -149,14 +148,14 @@ impl Job {
         let mut all: Vec<Vec<f32>> = Vec::new();
         for run in [Self::our_forward, Self::rival_forward::<MatrixMultiply>, Self::rival_forward::<Gemm>] {
             self.logits.fill(f32::NAN);
-            run(self);
+            run(self).expect("the shapes fit");
             all.push(self.logits.clone());
         }
         let budget = self.features as f32 * 0.1 * 1e-5 + 1e-5;
         for rival in &all[1..] {
             assert!(all[0].iter().zip(rival).all(|(ours, theirs)| (ours - theirs).abs() <= budget));
         }
-        self.our_update();
+        self.our_update().expect("the shapes fit");
     }
 
     fn forward(&mut self) -> [f64; 3] {
@@ -168,30 +167,11 @@ impl Job {
     }
 
     /// Everyone's best round, in microseconds a run.
-    fn by_turns(&mut self, contenders: [fn(&mut Self); 3]) -> [f64; 3] {
-        let runs = contenders.map(|run| {
-            let mut runs = 1;
-            while self.round(run, runs).min(self.round(run, runs)) < ROUND {
-                runs *= 2;
-            }
-            runs
-        });
-        let mut best = [f64::INFINITY; 3];
-        let (begin, mut rounds) = (Instant::now(), 0);
-        while rounds < FEWEST || begin.elapsed() < TIME {
-            rounds += 1;
-            for ((best, &runs), run) in best.iter_mut().zip(&runs).zip(contenders) {
-                *best = best.min(self.round(run, runs).as_secs_f64() * 1e6 / f64::from(runs));
-            }
-        }
-        best
-    }
-
-    fn round(&mut self, run: fn(&mut Self), runs: u32) -> Duration {
-        let begin = Instant::now();
-        for _ in 0..runs {
-            run(self);
-        }
-        begin.elapsed()
+    fn by_turns(&mut self, contenders: [fn(&mut Self) -> Result<()>; 3]) -> [f64; 3] {
+        let job = RefCell::new(self); // everyone reads the same rows
+        let job = &job;
+        let mut contenders = contenders.map(|run| Contender::new(move || run(&mut job.borrow_mut())));
+        take_turns(&mut contenders.each_mut(), ROUNDS).expect("the shapes fit");
+        contenders.each_ref().map(|contender| contender.seconds() * 1e6)
     }
 }

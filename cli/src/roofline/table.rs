@@ -1,7 +1,7 @@
 //! How a [`Roofline`] reads: a table of text. What its figures are is said where its fields are.
 
 use super::{Limit, Roofline};
-use core::fmt;
+use std::fmt;
 
 /// A line of the machine's limits, a line of headings, a line a kernel; no newline at the end.
 impl fmt::Display for Roofline {

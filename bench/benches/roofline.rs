@@ -1,13 +1,13 @@
 //! Every kernel and whole steps beside what the machine gives, at every level, on one thread and on all:
-//! `cargo bench --bench roofline`. What is measured, and how, is the library's `roofline`; `softreg bench` prints the
+//! `cargo bench --bench roofline`. What is measured, and how, is `softreg_bench::roofline`; `softreg bench` prints the
 //! same. For other crates' times see `ratios.rs` and `shapes.rs`.
 //!
 //! `cargo bench --bench roofline -- avx2` measures at the levels that are named.
 //!
 //! Cargo passes `--bench`. With `--test`, or without `--bench`, everything runs once and no table is printed.
 
-use softreg::roofline::{self, Time};
 use softreg::{Level, mnist};
+use softreg_bench::roofline::{self, Time};
 use std::num::NonZero;
 
 fn main() {

@@ -1,21 +1,12 @@
 //! What is measured: the limits, every kernel, and whole steps, hot and over shuffled rows. How times are taken is
-//! `rounds`, what the limits do is `limits`.
+//! `rounds`, what the limits do is the library's `bench_internals`.
 
-use super::limits::{Flop, MultiplyAdds, Read};
-use super::rounds::{Contender, take_turns};
-use super::{Bandwidth, Limit, Measurement, Roofline, Time};
-use crate::data::Dataset;
-use crate::error::{Error, Result};
-use crate::kernel;
-use crate::level::Level;
-use crate::matrix::{Batch, Matrix, Values};
-use crate::model::SoftmaxRegression;
-use crate::optimizer::Sgd;
-use crate::parallel;
-use crate::train::Trainer;
-use crate::weights::Weights;
-use alloc::vec;
-use alloc::vec::Vec;
+use super::rounds::{Contender, Rounds, take_turns};
+use super::{Bandwidth, Limit, Measurement, Roofline};
+use softreg::bench_internals::{Ordered, forward, multiply_adds, read, sgd_step};
+use softreg::{
+    Batch, Dataset, Error, Exec, Matrix, Parameters, Reduction, Result, Sgd, SoftmaxRegression, Trainer, kernel,
+};
 
 /// The parts of the memory: what each thread reads of it to measure it, and the most bytes a thread that are taken to
 /// come from it.
@@ -48,6 +39,23 @@ const LEARNING_RATE: f32 = 1e-6;
 /// its exponential, its share of the maximum, the difference, the sum and the product.
 const SOFTMAX_FLOP: f64 = 22.0;
 
+/// Rows of a case, and the bytes of one of their values, which the library does not show.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    x: Matrix<'a>,
+    value_bytes: usize,
+}
+
+impl<'a> Rows<'a> {
+    const fn of<T>(x: Matrix<'a>) -> Self {
+        Self { x, value_bytes: size_of::<T>() }
+    }
+
+    const fn row_bytes(self) -> usize {
+        self.x.features() * self.value_bytes
+    }
+}
+
 /// Something measured, and what it takes of the machine.
 struct Entry<'a> {
     name: &'static str,
@@ -63,7 +71,8 @@ struct Entry<'a> {
     contender: Contender<'a>,
 }
 
-pub(super) fn measure(level: Level, threads: usize, data: &Dataset, time: Time) -> Result<Roofline> {
+pub(super) fn measure(exec: Exec, data: &Dataset, rounds: Rounds) -> Result<Roofline> {
+    let Exec { level, threads } = exec;
     if threads == 0 {
         return Err(Error::Size { what: "threads", found: 0, expected: "at least 1" });
     }
@@ -76,14 +85,12 @@ pub(super) fn measure(level: Level, threads: usize, data: &Dataset, time: Time) 
         let expected = "at most one for each 256 MiB of memory";
         return Err(Error::Size { what: "threads", found: threads, expected });
     }
-    let job = Job { level, threads, data, features: data.features(), classes: data.classes() };
-    let values = Aligned::new(data.split_at(MOST_ROWS)?.0.to_f32().into_iter());
-    let memory = Aligned::new(core::iter::repeat_n(1.0, floats));
-
-    let pixels = match data.x().values() {
-        Values::U8(pixels, _) => Some(Aligned::new(pixels[..MOST_ROWS * job.features].iter().copied())),
-        Values::F32(..) => None,
-    };
+    let job = Job { exec, data, features: data.features(), classes: data.classes() };
+    let values = data.split_at(MOST_ROWS)?.0.to_f32();
+    // The library shows no pixels, but their values are exact.
+    let pixels = Aligned::new(values.iter().map(|value| (value * 255.0).round() as u8));
+    let values = Aligned::new(values.into_iter());
+    let memory = Aligned::new(std::iter::repeat_n(1.0, floats));
 
     let skipping = data.clone().skip_zeros();
     let mut firsts = Vec::new();
@@ -91,32 +98,32 @@ pub(super) fn measure(level: Level, threads: usize, data: &Dataset, time: Time) 
         firsts.push(skipping.split_at(rows)?.0);
     }
 
+    let flop = multiply_adds(exec); // of each run of the peak's
     let mut peak = job.peak();
-    let mut reads = PARTS.map(|(_, bytes, _)| job.read(memory.get(), bytes));
+    let mut reads = PARTS.map(|(_, bytes, _)| job.reading(memory.get(), bytes));
     let mut entries = Vec::new();
     for first in &firsts {
         let rows = first.rows();
         let cells = rows * job.features;
-        let f32 = Matrix::whole(Values::F32(&values.get()[..cells], None), job.features);
+        let f32 = Rows::of::<f32>(Matrix::from_f32(&values.get()[..cells], job.features)?);
+        let u8 = Rows::of::<u8>(Matrix::from_u8(&pixels.get()[..cells], job.features)?);
+        let skipping = Rows::of::<u8>(first.x());
         entries.extend(job.kernels(["forward_f32", "gradient_update_f32", "step_f32"], f32)?);
-        if let Some(pixels) = &pixels {
-            let u8 = Matrix::whole(Values::U8(&pixels.get()[..cells], None), job.features);
-            entries.extend(job.kernels(["forward_u8", "gradient_update_u8", "step_u8"], u8)?);
-            entries.extend(job.kernels(["forward_u8_skip", "gradient_update_u8_skip", "step_u8_skip"], first.x())?);
-        }
-        entries.push(job.softmax(rows));
+        entries.extend(job.kernels(["forward_u8", "gradient_update_u8", "step_u8"], u8)?);
+        entries.extend(job.kernels(["forward_u8_skip", "gradient_update_u8_skip", "step_u8_skip"], skipping)?);
+        entries.push(job.softmax(rows)?);
     }
-    entries.push(job.softmax(data.rows()));
-    entries.push(job.forward("forward_file_order", data.x()));
-    entries.push(job.forward("forward_file_order_skip", skipping.x()));
+    entries.push(job.softmax(data.rows())?);
+    entries.push(job.forward("forward_file_order", Rows::of::<u8>(data.x())));
+    entries.push(job.forward("forward_file_order_skip", Rows::of::<u8>(skipping.x())));
     entries.push(job.shuffled("mnist_shuffled_dense", data));
     entries.push(job.shuffled("mnist_shuffled_skip", &skipping));
 
-    let limits = core::iter::once(&mut peak).chain(&mut reads);
+    let limits = std::iter::once(&mut peak).chain(&mut reads);
     let mut contenders: Vec<_> = limits.chain(entries.iter_mut().map(|entry| &mut entry.contender)).collect();
-    take_turns(&mut contenders, time)?;
+    take_turns(&mut contenders, rounds)?;
 
-    let peak_gflops = (level.run(Flop) * threads) as f64 / peak.seconds() / 1e9;
+    let peak_gflops = flop as f64 / peak.seconds() / 1e9;
     let mut read = PARTS.map(|(name, bytes, _)| Bandwidth { name, bytes, gbps: 0.0 });
     for (bandwidth, contender) in read.iter_mut().zip(&reads) {
         bandwidth.gbps = (bandwidth.bytes * passes(bandwidth.bytes) * threads) as f64 / contender.seconds() / 1e9;
@@ -138,7 +145,7 @@ impl<T: Copy> Aligned<T> {
         let start = aligned.as_ptr().align_offset(CACHE_LINE);
         let mut values = values.peekable();
         if let Some(&first) = values.peek() {
-            aligned.extend(core::iter::repeat_n(first, start));
+            aligned.extend(std::iter::repeat_n(first, start));
         }
         aligned.extend(values);
         Self { values: aligned, start }
@@ -178,8 +185,7 @@ impl Entry<'_> {
 /// What all that is measured has in common.
 #[derive(Clone, Copy)]
 struct Job<'a> {
-    level: Level,
-    threads: usize,
+    exec: Exec,
     data: &'a Dataset,
     features: usize,
     classes: usize,
@@ -187,55 +193,55 @@ struct Job<'a> {
 
 impl<'a> Job<'a> {
     fn peak(self) -> Contender<'a> {
-        let Self { level, threads, .. } = self;
         Contender::new(move || {
-            parallel::run(level, threads, MultiplyAdds { pieces: threads });
+            multiply_adds(self.exec);
             Ok(())
         })
     }
 
-    fn read(self, memory: &'a [f32], bytes: usize) -> Contender<'a> {
-        let Self { level, threads, .. } = self;
+    fn reading(self, memory: &'a [f32], bytes: usize) -> Contender<'a> {
         let (piece, passes) = (bytes / size_of::<f32>(), passes(bytes));
-        let values = &memory[..piece * threads];
+        let values = &memory[..piece * self.exec.threads];
         Contender::new(move || {
-            parallel::run(level, threads, Read { values, passes, piece });
+            read(self.exec, values, piece, passes);
             Ok(())
         })
     }
 
     /// A forward pass, an update and a whole step, on the same rows again and again.
-    fn kernels(self, names: [&'static str; 3], x: Matrix<'a>) -> Result<[Entry<'a>; 3]> {
-        let Self { level, threads, classes, .. } = self;
+    fn kernels(self, names: [&'static str; 3], rows: Rows<'a>) -> Result<[Entry<'a>; 3]> {
+        let Self { exec, classes, .. } = self;
         let [forward, update, step] = names;
-        let rows = x.rows();
+        let x = rows.x;
 
-        let (mut weights, mut bias) = (Weights::zeros(self.features, classes).ordered_for(x), vec![0.0; classes]);
-        let residual: Vec<f32> = (0..rows * classes).map(|i| (i % 7) as f32 / 7.0 - 0.4).collect();
-        let update = self.entry(update, x, 1.0, move || {
-            let parameters = (&mut weights, &mut bias[..]);
-            kernel::sgd_step_threads(level, threads, x, &residual, LEARNING_RATE, parameters)
-        });
-        let batch = Batch::new(x, self.data.targets().split_at(rows).0)?;
+        let mut parameters = Ordered::new(Parameters::zeros(self.features, classes), x);
+        let residual: Vec<f32> = (0..x.rows() * classes).map(|i| (i % 7) as f32 / 7.0 - 0.4).collect();
+        let update =
+            self.entry(update, rows, 1.0, move || sgd_step(exec, x, &residual, LEARNING_RATE, &mut parameters));
+        let labels = self.first(x.rows())?;
         let mut trainer = self.trainer(LEARNING_RATE);
-        let step = self.entry(step, x, 2.0, move || trainer.step(batch).map(drop));
-        Ok([self.forward(forward, x), update, step])
+        let step = self.entry(step, rows, 2.0, move || {
+            let batch = Batch::new(x, labels.targets())?;
+            trainer.step(batch).map(drop)
+        });
+        Ok([self.forward(forward, rows), update, step])
     }
 
-    fn forward(self, name: &'static str, x: Matrix<'a>) -> Entry<'a> {
-        let Self { level, threads, classes, .. } = self;
-        let (weights, bias) = (Weights::zeros(self.features, classes).ordered_for(x), vec![0.0; classes]);
+    fn forward(self, name: &'static str, rows: Rows<'a>) -> Entry<'a> {
+        let Self { exec, classes, .. } = self;
+        let x = rows.x;
+        let parameters = Ordered::new(Parameters::zeros(self.features, classes), x);
         let mut logits = vec![0.0; x.rows() * classes];
-        self.entry(name, x, 1.0, move || kernel::forward_threads(level, threads, x, &weights, &bias, &mut logits))
+        self.entry(name, rows, 1.0, move || forward(exec, x, &parameters, &mut logits))
     }
 
     /// Softmax, losses and gradient of the logits. Runs on what the run before it left, which is as good as any logits.
-    fn softmax(self, rows: usize) -> Entry<'a> {
-        let Self { level, threads, classes, .. } = self;
-        let targets = self.data.targets().split_at(rows).0;
+    fn softmax(self, rows: usize) -> Result<Entry<'a>> {
+        let Self { exec, classes, .. } = self;
+        let labels = self.first(rows)?;
         let (mut logits, mut losses) = (vec![0.0; rows * classes], vec![0.0; rows]);
         let bytes = size_of_val(&logits[..]) + size_of_val(&losses[..]);
-        Entry {
+        Ok(Entry {
             name: "softmax",
             rows,
             flop: SOFTMAX_FLOP * logits.len() as f64,
@@ -243,33 +249,33 @@ impl<'a> Job<'a> {
             working_set: bytes,
             batches: 1,
             contender: Contender::new(move || {
-                kernel::cross_entropy_threads(level, threads, targets, classes, &mut logits, &mut losses).map(drop)
+                kernel::cross_entropy(exec, labels.targets(), classes, &mut logits, &mut losses).map(drop)
             }),
-        }
+        })
     }
 
     /// The tutorial's job: a model of zeros, batches of shuffled rows, picking them included.
     fn shuffled(self, name: &'static str, data: &'a Dataset) -> Entry<'a> {
-        let row_bytes = row_bytes(data.x());
-        let entry = self.entry(name, data.x(), 2.0, move || {
+        let rows = Rows::of::<u8>(data.x());
+        let entry = self.entry(name, rows, 2.0, move || {
             let mut trainer = self.trainer(0.01);
             let mut batches = data.batches(BATCH);
             (0..STEPS).try_for_each(|_| trainer.step(batches.next_batch()).map(drop))
         });
         let flop = entry.flop / data.rows() as f64 * BATCH as f64;
-        Entry { rows: BATCH, flop, bytes: BATCH * row_bytes + self.weight_bytes(), batches: STEPS, ..entry }
+        Entry { rows: BATCH, flop, bytes: BATCH * rows.row_bytes() + self.weight_bytes(), batches: STEPS, ..entry }
     }
 
-    /// An entry that makes `products` products of `x` with the weights.
+    /// An entry that makes `products` products of the rows with the weights.
     fn entry(
         self,
         name: &'static str,
-        x: Matrix<'_>,
+        rows: Rows<'_>,
         products: f64,
         run: impl FnMut() -> Result<()> + 'a,
     ) -> Entry<'a> {
-        let rows = x.rows();
-        let bytes = rows * row_bytes(x) + self.weight_bytes();
+        let bytes = rows.x.rows() * rows.row_bytes() + self.weight_bytes();
+        let rows = rows.x.rows();
         Entry {
             name,
             rows,
@@ -281,19 +287,17 @@ impl<'a> Job<'a> {
         }
     }
 
+    fn first(self, rows: usize) -> Result<Dataset> {
+        Ok(self.data.split_at(rows)?.0)
+    }
+
     const fn weight_bytes(self) -> usize {
         self.features * self.classes * size_of::<f32>()
     }
 
     fn trainer(self, learning_rate: f32) -> Trainer {
         let model = SoftmaxRegression::zeros(self.features, self.classes);
-        Trainer::new(model.with_level(self.level).with_threads(self.threads), Sgd::new(learning_rate))
-    }
-}
-
-const fn row_bytes(x: Matrix<'_>) -> usize {
-    match x.values() {
-        Values::F32(..) => x.features() * size_of::<f32>(),
-        Values::U8(..) => x.features(),
+        let model = model.with_level(self.exec.level).with_threads(self.exec.threads);
+        Trainer::new(model, Sgd::new(learning_rate)).reduction(Reduction::Sum)
     }
 }

@@ -1,12 +1,67 @@
-//! The two limits, as kernels that do nothing else: multiply-adds that touch no memory, reads that compute next to
-//! nothing. How their times are taken is `rounds`.
+//! What benchmarks need and no user does: the two limits of the machine, as loops over the library's own vector
+//! operations that do nothing else, and the products of block-sparse rows, which otherwise only a trainer sees. No promise
+//! is made for any of it. How times are taken, of what, and what is printed, is no business of the library's:
+//! `softreg bench` and the package `softreg-bench` do that.
 
 #![allow(clippy::needless_range_loop, reason = "loops over const bounds, which must unroll")]
 
-use crate::level::Kernel;
-use crate::parallel::Divide;
-use crate::simd::Simd;
+use crate::error::Result;
+use crate::exec::{Divide, Exec};
+use crate::kernel;
+use crate::matrix::{FeatureOrder, Matrix};
+use crate::parameters::Parameters;
+use crate::simd::{Kernel, Simd};
 use core::hint::black_box;
+
+/// Multiply-adds between registers, which touch no memory, on each thread for some milliseconds. Returns the
+/// floating-point operations of all of them.
+pub fn multiply_adds(exec: Exec) -> usize {
+    exec.run(MultiplyAdds { pieces: exec.threads });
+    exec.run_here(Flop) * exec.threads
+}
+
+/// Reads all values `passes` times over and computes next to nothing; threads take pieces of `piece` values.
+pub fn read(exec: Exec, values: &[f32], piece: usize, passes: usize) {
+    exec.run(Read { values, passes, piece });
+}
+
+/// Parameters in the order of features in which a product with these rows is fastest, which [`forward`] and [`sgd_step`]
+/// take them in.
+pub struct Ordered {
+    parameters: Parameters,
+    order: FeatureOrder,
+}
+
+impl Ordered {
+    /// Reorders parameters, which fit the rows.
+    #[must_use]
+    pub fn new(natural: Parameters, x: Matrix<'_>) -> Self {
+        match x.permutation() {
+            Some(permutation) if kernel::plan::uses_block_sparse(natural.features(), natural.classes()) => {
+                let mut parameters = natural.clone();
+                parameters.permute_from(&natural, permutation);
+                Self { parameters, order: FeatureOrder::Permuted }
+            }
+            _ => Self { parameters: natural, order: FeatureOrder::Natural },
+        }
+    }
+}
+
+/// [`kernel::forward`] of the rows that the parameters were ordered for.
+///
+/// # Errors
+/// As [`kernel::forward`].
+pub fn forward(exec: Exec, x: Matrix<'_>, ordered: &Ordered, logits: &mut [f32]) -> Result<()> {
+    kernel::forward_in_order(exec, x, ordered.order, &ordered.parameters, logits)
+}
+
+/// [`kernel::sgd_step`] by the rows that the parameters were ordered for.
+///
+/// # Errors
+/// As [`kernel::sgd_step`].
+pub fn sgd_step(exec: Exec, x: Matrix<'_>, residual: &[f32], learning_rate: f32, ordered: &mut Ordered) -> Result<()> {
+    kernel::sgd_step_in_order(exec, x, ordered.order, residual, learning_rate, &mut ordered.parameters)
+}
 
 /// Independent sums: enough that a multiply-add of 4 cycles, two a cycle, never waits for the one before; and few enough
 /// that they and the factors stay in 16 registers.
@@ -16,8 +71,8 @@ const SUMS: usize = 12;
 const ROUNDS: usize = 400_000;
 
 /// Multiply-adds between registers.
-pub(super) struct MultiplyAdds {
-    pub(super) pieces: usize,
+struct MultiplyAdds {
+    pieces: usize,
 }
 
 impl Kernel for MultiplyAdds {
@@ -43,7 +98,7 @@ impl Kernel for MultiplyAdds {
 }
 
 /// The floating-point operations of a piece of [`MultiplyAdds`].
-pub(super) struct Flop;
+struct Flop;
 
 impl Kernel for Flop {
     type Output = usize;
@@ -69,11 +124,11 @@ impl Divide for MultiplyAdds {
 }
 
 /// Reads all values, `passes` times over.
-pub(super) struct Read<'a> {
-    pub(super) values: &'a [f32],
-    pub(super) passes: usize,
+struct Read<'a> {
+    values: &'a [f32],
+    passes: usize,
     /// The values are cut between pieces of this many.
-    pub(super) piece: usize,
+    piece: usize,
 }
 
 /// Vectors read between two turns of the loop.
