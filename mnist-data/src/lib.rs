@@ -1,5 +1,6 @@
 //! The four original MNIST files as bytes in the binary, and the digests of what they unpack to. Nothing here unpacks or
-//! parses them: `softreg::mnist::read_files(softreg_mnist::FILES, 5_000)` does.
+//! parses them: `softreg::mnist::read_files(softreg_mnist::FILES, 5_000)` does. The bytes themselves lie in
+//! `softreg-mnist-train` and `softreg-mnist-test`.
 //!
 //! The data is by Yann LeCun and Corinna Cortes and licensed under CC BY-SA 3.0; see this package's README.
 
@@ -9,10 +10,10 @@
 /// The original gzip files, each as its published name and its bytes: training images, training labels, test images,
 /// test labels.
 pub static FILES: [(&str, &[u8]); 4] = [
-    ("train-images-idx3-ubyte.gz", include_bytes!("../data/train-images-idx3-ubyte.gz")),
-    ("train-labels-idx1-ubyte.gz", include_bytes!("../data/train-labels-idx1-ubyte.gz")),
-    ("t10k-images-idx3-ubyte.gz", include_bytes!("../data/t10k-images-idx3-ubyte.gz")),
-    ("t10k-labels-idx1-ubyte.gz", include_bytes!("../data/t10k-labels-idx1-ubyte.gz")),
+    softreg_mnist_train::FILES[0],
+    softreg_mnist_train::FILES[1],
+    softreg_mnist_test::FILES[0],
+    softreg_mnist_test::FILES[1],
 ];
 
 /// SHA-256 of each file as it is after unpacking, in lower-case hexadecimal, in the order of [`FILES`].
