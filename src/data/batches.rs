@@ -35,8 +35,15 @@ pub struct Batches<'a> {
     picked: Vec<usize>,
 }
 
+impl Dataset {
+    /// Batches of `size` rows, shuffled with seed 0 unless told otherwise; see [`Batches`].
+    pub fn batches(&self, size: usize) -> Batches<'_> {
+        Batches::new(self, size)
+    }
+}
+
 impl<'a> Batches<'a> {
-    pub(super) fn new(data: &'a Dataset, size: usize) -> Self {
+    fn new(data: &'a Dataset, size: usize) -> Self {
         // The sizes may come from a user: memory that cannot be had must not abort the process.
         let epoch = memory::filled("epoch", data.rows(), 0).unwrap_or_default();
         let wanted = if epoch.is_empty() { 0 } else { size };

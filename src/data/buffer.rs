@@ -8,14 +8,18 @@
 
 use alloc::vec::Vec;
 use core::ops::Deref;
+#[cfg(feature = "mnist")]
+use std::io;
 #[cfg(all(feature = "mnist", target_os = "linux"))]
 use {
-    crate::data::idx::CHUNK,
     memmap2::{Advice, MmapMut},
     std::{sync::mpsc, thread},
 };
+
+/// Bytes of a piece. Large enough that system calls and the decompressor's entry cost nothing, small enough
+/// that the part of the buffer that was just cleared is still in L2 when it is written.
 #[cfg(feature = "mnist")]
-use {crate::data::idx::Elements, std::io};
+pub(super) const CHUNK: usize = 256 << 10;
 
 /// The size of a huge page, and the least that is worth one. (Where they are larger, as on some aarch64, the system
 /// gives small ones.)
@@ -25,11 +29,38 @@ const HUGE_PAGE: usize = 2 << 20;
 /// The most that is mapped before anything has arrived; more only as it fills. A page that is never written takes no
 /// memory, and half as much again as MNIST's training images does not have to move.
 #[cfg(all(feature = "mnist", target_os = "linux"))]
-const AHEAD: usize = 64 << 20;
+const FIRST_MAP: usize = 64 << 20;
 
 /// How many pages may be touched before they are filled: enough not to be waited for.
 #[cfg(all(feature = "mnist", target_os = "linux"))]
 const TOUCHED: usize = 2;
+
+/// Memory that is filled from its start, piece by piece.
+#[cfg(feature = "mnist")]
+pub(super) trait Fill: Sized {
+    /// Memory of `total` bytes, after `fill` has filled it piece by piece, each of [`CHUNK`] at most. An error of `fill`
+    /// ends it. The memory taken is bounded by what is filled.
+    fn filled(total: usize, fill: impl FnMut(&mut [u8]) -> io::Result<()>) -> io::Result<Self>;
+}
+
+/// Is never more than twice as large as what has arrived (or one chunk).
+#[cfg(feature = "mnist")]
+impl Fill for Vec<u8> {
+    fn filled(total: usize, mut fill: impl FnMut(&mut [u8]) -> io::Result<()>) -> io::Result<Self> {
+        let mut data = Self::new();
+        while data.len() < total {
+            let filled = data.len();
+            let cleared = total.min(filled + CHUNK);
+            if cleared > data.capacity() {
+                let capacity = total.min(cleared.max(2 * filled));
+                data.try_reserve_exact(capacity - filled).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            }
+            data.resize(cleared, 0);
+            fill(&mut data[filled..])?;
+        }
+        Ok(data)
+    }
+}
 
 /// Bytes in memory of one kind or the other.
 pub(crate) enum ByteBuffer {
@@ -59,15 +90,15 @@ impl Deref for ByteBuffer {
 }
 
 #[cfg(feature = "mnist")]
-impl Elements for ByteBuffer {
+impl Fill for ByteBuffer {
     fn filled(total: usize, fill: impl FnMut(&mut [u8]) -> io::Result<()>) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if total >= HUGE_PAGE
-            && let Ok(memory) = map(total.min(AHEAD))
+            && let Ok(memory) = map(total.min(FIRST_MAP))
         {
             return fill_mapped(memory, total, fill);
         }
-        Elements::filled(total, fill).map(Self::Heap)
+        Fill::filled(total, fill).map(Self::Heap)
     }
 }
 
@@ -142,7 +173,7 @@ mod tests {
 
     #[test]
     fn all_is_filled_in_pages_where_it_is_large() {
-        let huge = [HUGE_PAGE, HUGE_PAGE + 1, 5 * HUGE_PAGE - 1, AHEAD, AHEAD + HUGE_PAGE / 2];
+        let huge = [HUGE_PAGE, HUGE_PAGE + 1, 5 * HUGE_PAGE - 1, FIRST_MAP, FIRST_MAP + HUGE_PAGE / 2];
         let sizes = [0, 1, HUGE_PAGE - 1].map(|total| (total, false)).into_iter();
         for (total, mapped) in sizes.chain(huge.map(|total| (total, true))) {
             let pages = filled(total);
@@ -154,7 +185,7 @@ mod tests {
 
     #[test]
     fn an_error_ends_it_wherever_it_comes() {
-        for last in [0, CHUNK, HUGE_PAGE, 3 * HUGE_PAGE, AHEAD] {
+        for last in [0, CHUNK, HUGE_PAGE, 3 * HUGE_PAGE, FIRST_MAP] {
             let mut at = 0;
             let fill = |piece: &mut [u8]| {
                 at += piece.len();

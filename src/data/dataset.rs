@@ -1,7 +1,6 @@
 //! Rows with their labels in memory, and splits that share storage. How bytes become rows is `idx`'s and `mnist`'s
 //! business; what is computed on them is the kernels'.
 
-use super::batches::Batches;
 use super::buffer::ByteBuffer;
 use crate::error::{Error, Result};
 use crate::exec::Exec;
@@ -209,11 +208,6 @@ impl Dataset {
             }
         }
         hot
-    }
-
-    /// Batches of `size` rows, shuffled with seed 0 unless told otherwise; see [`Batches`].
-    pub fn batches(&self, size: usize) -> Batches<'_> {
-        Batches::new(self, size)
     }
 }
 

@@ -9,6 +9,7 @@
 //! after the last element is stopped there, so a small file that unpacks to a huge one costs no more than what its
 //! header announces, and the header may not announce more than [`MAX_BYTES`].
 
+use super::buffer::{CHUNK, Fill};
 use crate::error::{Error, Result};
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
@@ -23,10 +24,6 @@ const UNSIGNED_BYTE: u8 = 0x08;
 
 /// The first two bytes of every gzip member. An IDX file starts with two zeros, so content alone tells them apart.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-
-/// Bytes asked for at a time. Large enough that system calls and the decompressor's entry cost nothing, small enough
-/// that the part of the buffer that was just cleared is still in L2 when it is written.
-pub(crate) const CHUNK: usize = 256 << 10;
 
 /// An array of unsigned bytes of any rank.
 #[derive(Clone, PartialEq, Eq)]
@@ -58,15 +55,8 @@ pub fn read(reader: impl Read, name: &str) -> Result<Idx> {
     read_to(reader, name).map(|(dims, data)| Idx { dims, data })
 }
 
-/// Where elements are put while they arrive: memory that is filled from its start.
-pub(crate) trait Elements: Sized {
-    /// Memory of `total` bytes, after `fill` has filled it piece by piece, each of [`CHUNK`] at most. An error of `fill`
-    /// ends it. The memory taken is bounded by what is filled.
-    fn filled(total: usize, fill: impl FnMut(&mut [u8]) -> io::Result<()>) -> io::Result<Self>;
-}
-
 /// [`read`] to memory of any kind: the dimensions and the elements.
-pub(crate) fn read_to<E: Elements>(reader: impl Read, name: &str) -> Result<(Vec<usize>, E)> {
+pub(super) fn read_to<E: Fill>(reader: impl Read, name: &str) -> Result<(Vec<usize>, E)> {
     let mut source = Source { reader, failed: false };
     let mut start = [0; GZIP.len()];
     let got = fill(&mut source, &mut start).map_err(|source| io_error(name, source))?;
@@ -116,7 +106,7 @@ impl<R: Read> Read for Source<R> {
 }
 
 /// Reads the uncompressed content: header, elements, end.
-fn parse<E: Elements>(content: &mut impl Read, name: &str) -> Result<(Vec<usize>, E)> {
+fn parse<E: Fill>(content: &mut impl Read, name: &str) -> Result<(Vec<usize>, E)> {
     let dims = read_header(content, name)?;
     let len = element_count(&dims, name)?;
     let data = read_elements(content, len, name)?;
@@ -204,7 +194,7 @@ pub(crate) fn show(dims: &[usize]) -> String {
     if more.is_empty() { list } else { format!("{list} and {} more", more.len()) }
 }
 
-fn read_elements<E: Elements>(content: &mut impl Read, len: usize, name: &str) -> Result<E> {
+fn read_elements<E: Fill>(content: &mut impl Read, len: usize, name: &str) -> Result<E> {
     let mut filled = 0;
     let mut cut_short = false;
     let data = E::filled(len, |piece| {
@@ -223,24 +213,6 @@ fn read_elements<E: Elements>(content: &mut impl Read, len: usize, name: &str) -
             format!("{len} elements; the file is cut short, get it again"),
         )
     })
-}
-
-/// Is never more than twice as large as what has arrived (or one chunk).
-impl Elements for Vec<u8> {
-    fn filled(total: usize, mut fill: impl FnMut(&mut [u8]) -> io::Result<()>) -> io::Result<Self> {
-        let mut data = Self::new();
-        while data.len() < total {
-            let filled = data.len();
-            let cleared = total.min(filled + CHUNK);
-            if cleared > data.capacity() {
-                let capacity = total.min(cleared.max(2 * filled));
-                data.try_reserve_exact(capacity - filled).map_err(|_| io::ErrorKind::OutOfMemory)?;
-            }
-            data.resize(cleared, 0);
-            fill(&mut data[filled..])?;
-        }
-        Ok(data)
-    }
 }
 
 /// Fills `buffer` as far as `content` goes and returns how far that was.

@@ -30,6 +30,7 @@ mod class_lanes;
 mod exp;
 mod feature_lanes;
 mod forward;
+mod output;
 pub(crate) mod plan;
 mod rule;
 mod softmax;
@@ -44,9 +45,10 @@ use crate::parameters::Parameters;
 use crate::simd::Element;
 use exp::Exp;
 use forward::Forward;
+use output::Panels;
 use rule::Linear;
 use softmax::{CrossEntropy, Form, Softmax};
-use update::{Panels, Update, UpdateBias};
+use update::{Update, UpdateBias};
 use vector::{AllFinite, Largest, Norm};
 
 /// Logits `[n, classes] = x [n, features] * weights [features, classes] + bias [classes]`.

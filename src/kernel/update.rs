@@ -4,6 +4,7 @@
 use super::block_sparse;
 use super::class_lanes;
 use super::feature_lanes;
+use super::output::Panels;
 use super::rule::Rule;
 use crate::exec::Divide;
 use crate::layout::{Lanes, Line, PANEL};
@@ -18,16 +19,6 @@ pub(super) struct Update<'a, T, R> {
     pub(super) residual: &'a [f32],
     pub(super) lanes: Lanes,
     pub(super) panels: Panels<'a, R>,
-}
-
-/// Panels of A, and the rule by which sums go into them.
-pub(super) struct Panels<'a, R> {
-    pub(super) lines: &'a mut [Line],
-    pub(super) panel_lines: usize,
-    /// Panels of A before these.
-    pub(super) first: usize,
-    pub(super) classes: usize,
-    pub(super) rule: R,
 }
 
 impl<T: Element, R: Rule> Kernel for Update<'_, T, R> {
@@ -63,26 +54,6 @@ impl<T: Element, R: Rule> Divide for Update<'_, T, R> {
         let left = Panels { lines: left, ..self.panels };
         let right = Panels { lines: right, first: first + panel, ..self.panels };
         (Self { panels: left, ..self }, Self { panels: right, ..self })
-    }
-}
-
-impl<R> Panels<'_, R> {
-    /// The number of these panels.
-    #[inline(always)]
-    pub(super) const fn len(&self) -> usize {
-        self.lines.len() / self.panel_lines
-    }
-
-    /// The features before these panels.
-    #[inline(always)]
-    pub(super) const fn features_before(&self) -> usize {
-        self.first * PANEL
-    }
-
-    /// How many of `features` in all are in these panels.
-    #[inline(always)]
-    pub(super) fn features_of(&self, features: usize) -> usize {
-        (features - self.features_before()).min(self.len() * PANEL)
     }
 }
 

@@ -15,7 +15,7 @@
 //! far ahead as blocks.
 
 use crate::kernel::feature_lanes::{multiply_panel, panels_of_line};
-use crate::kernel::forward::Logits;
+use crate::kernel::output::Logits;
 use crate::kernel::plan::{self, TileSizes, Tiled};
 use crate::kernel::split::split_evenly;
 use crate::matrix::{Block, BlockSparseRows, WORD};

@@ -15,11 +15,11 @@
 
 #![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
 
-use crate::kernel::feature_lanes::{add_products, row_block, write_sums};
+use crate::kernel::feature_lanes::{add_products, row_block};
+use crate::kernel::output::Panels;
 use crate::kernel::plan::{self, TileSizes, Tiled};
 use crate::kernel::rule::Rule;
 use crate::kernel::split::split_evenly;
-use crate::kernel::update::Panels;
 use crate::layout::PANEL;
 use crate::matrix::{Block, BlockSparseRows, WORD};
 use crate::simd::{Element, Simd};
@@ -133,7 +133,7 @@ impl<T: Element, R: Rule> Tiled for Tile<'_, '_, T, R> {
                 }
             }
             let vector = self.panel * (PANEL / S::LANES) + part;
-            write_sums(simd, self.panels, [vector, self.first], S::LANES, acc);
+            self.panels.write_sums(simd, [vector, self.first], S::LANES, acc);
         }
     }
 }

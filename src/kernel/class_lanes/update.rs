@@ -15,10 +15,10 @@
 #![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
 
 use super::{Group, groups, pack};
+use crate::kernel::output::Panels;
 use crate::kernel::plan::{self, TileSizes, Tiled};
 use crate::kernel::rule::Rule;
 use crate::kernel::split::split_evenly;
-use crate::kernel::update::Panels;
 use crate::layout::{Line, PANEL};
 use crate::matrix::Rows;
 use crate::simd::{Element, Simd, load_start, store_start};

@@ -19,7 +19,7 @@
 
 #![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
 
-use crate::kernel::forward::Logits;
+use crate::kernel::output::Logits;
 use crate::kernel::plan::{self, TileSizes, Tiled};
 use crate::kernel::split::split_evenly;
 use crate::layout::{Line, PANEL};

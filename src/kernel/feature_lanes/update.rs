@@ -19,10 +19,10 @@
 
 #![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
 
+use crate::kernel::output::Panels;
 use crate::kernel::plan::{self, TileSizes, Tiled};
 use crate::kernel::rule::Rule;
 use crate::kernel::split::split_evenly;
-use crate::kernel::update::Panels;
 use crate::layout::PANEL;
 use crate::matrix::Rows;
 use crate::simd::{Column, Columns, Element, Simd, padded};
@@ -147,34 +147,7 @@ impl<T: Element, R: Rule> Strip<'_, '_, '_, '_, T, R> {
             add_products(simd, vectors(simd, column, row), &residual[self.first..], &mut acc);
         }
         let lanes = if vector + V == self.vectors.end { self.last_lanes } else { S::LANES };
-        write_sums(simd, panels, [vector, self.first], lanes, acc);
-    }
-}
-
-/// `A = rule(A, sum)` of a tile's sums, whose first vector of features and first class are given. The last vector has
-/// `last_lanes` features.
-#[inline(always)]
-pub(in crate::kernel) fn write_sums<S: Simd, R: Rule, const V: usize, const G: usize>(
-    simd: S,
-    panels: &mut Panels<'_, R>,
-    [vector, first]: [usize; 2],
-    last_lanes: usize,
-    acc: [[S::Vector; G]; V],
-) {
-    for v in 0..V {
-        let (panel, part) = ((vector + v) * S::LANES / PANEL, (vector + v) % (PANEL / S::LANES));
-        let lines = &mut panels.lines[panel * panels.classes + first..][..G];
-        let lanes = if v + 1 == V { last_lanes } else { S::LANES };
-        for g in 0..G {
-            let a = &mut S::arrays_mut(&mut lines[g].0).0[part];
-            let sum = panels.rule.apply(simd, acc[v][g], simd.load(a));
-            if lanes == S::LANES {
-                simd.store(sum, a);
-            } else {
-                // What fills the panel up stays zero even where the sum is not finite.
-                simd.store_partial(sum, &mut a.as_mut()[..lanes]);
-            }
-        }
+        panels.write_sums(simd, [vector, self.first], lanes, acc);
     }
 }
 
