@@ -5,15 +5,18 @@
 //! dimension as a big-endian `u32`, then the elements, the last dimension varying fastest.
 //!
 //! A file is not trusted. The header's dimensions bound what is read, they never cause an allocation by themselves:
-//! the buffer grows with the bytes that have arrived, and only addresses are taken ahead of them. A stream that goes on
-//! after the last element is stopped there, so a small file that unpacks to a huge one costs no more than what its
-//! header announces, and the header may not announce more than [`MAX_BYTES`].
+//! the buffer grows with the bytes that have arrived, and only addresses are taken ahead of them. Nothing after the last
+//! element is kept, so a small file that unpacks to a huge one takes no more memory than what its header announces, and
+//! the header may not announce more than [`MAX_BYTES`].
+//!
+//! A damaged gzip stream may unpack to anything, and its checksum stands at its end. Content that is refused is therefore
+//! unpacked further, as far as [`LOOKED_AHEAD`], before it is blamed: damage is what the user can mend.
 
 use super::buffer::{CHUNK, Fill};
 use crate::error::{Error, Result};
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 
 /// The most elements, each one byte, that a file may hold: 1 GiB, 22 times MNIST's training images.
@@ -24,6 +27,13 @@ const UNSIGNED_BYTE: u8 = 0x08;
 
 /// The first two bytes of every gzip member. An IDX file starts with two zeros, so content alone tells them apart.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// The most bytes that are unpacked, and thrown away, to see whether refused content comes from a damaged stream: more
+/// than MNIST and the sets like it have, and a fraction of a second.
+const LOOKED_AHEAD: u64 = 256 << 20;
+
+/// More than the decompressor's own state takes.
+const DECOMPRESSOR: usize = 128 << 10;
 
 /// An array of unsigned bytes of any rank.
 #[derive(Clone, PartialEq, Eq)]
@@ -59,23 +69,91 @@ pub fn read(reader: impl Read, name: &str) -> Result<Idx> {
 pub(super) fn read_to<E: Fill>(reader: impl Read, name: &str) -> Result<(Vec<usize>, E)> {
     let mut source = Source { reader, failed: false };
     let mut start = [0; GZIP.len()];
-    let got = fill(&mut source, &mut start).map_err(|source| io_error(name, source))?;
-    let start = &start[..got];
-    let mut whole = start.chain(&mut source);
-    if start != GZIP {
-        return parse(&mut whole, name);
+    let got = fill(&mut source, &mut start).map_err(|error| io_error(name, error))?;
+    match &start[..got] {
+        start if start == GZIP => read_gzip(start, &mut source, name),
+        // An IDX file has neither of the two bytes.
+        [0x1f, _] | [_, 0x8b] => Err(damaged(name, "its first two bytes are not those of gzip")),
+        start => parse(&mut start.chain(source), name),
     }
-    let result = parse(&mut MultiGzDecoder::new(BufReader::with_capacity(CHUNK, whole)), name);
-    match result {
+}
+
+/// [`parse`] of a gzip stream whose first bytes have been taken from its source already. Where the content is refused,
+/// the rest of the stream is looked at too.
+fn read_gzip<E: Fill>(start: &[u8], source: &mut Source<impl Read>, name: &str) -> Result<(Vec<usize>, E)> {
+    let no_memory = |error| io_error(name, error);
+    let stream = Buffered::new(start.chain(&mut *source)).map_err(no_memory)?;
+    reserve_decompressor().map_err(no_memory)?;
+    let mut content = MultiGzDecoder::new(stream);
+    let parsed = parse(&mut content, name);
+    let damage_behind = match parsed {
+        Err(Error::Format { .. }) => io::copy(&mut content.by_ref().take(LOOKED_AHEAD), &mut io::sink()).err(),
+        _ => None,
+    };
+    drop(content);
+    match (parsed, damage_behind) {
         // The decompressor reports damage as an I/O error; only the reader's own failures and a lack of memory are that.
-        Err(Error::Io { source: damage, .. }) if !source.failed && damage.kind() != io::ErrorKind::OutOfMemory => {
-            Err(format_error(
-                name,
-                format!("a damaged or truncated gzip stream ({damage})"),
-                "a complete gzip file; get this one again",
-            ))
+        (Err(Error::Io { source: damage, .. }), _) | (_, Some(damage))
+            if !source.failed && damage.kind() != io::ErrorKind::OutOfMemory =>
+        {
+            Err(damaged(name, damage))
         }
-        other => other,
+        (parsed, _) => parsed,
+    }
+}
+
+fn damaged(name: &str, what: impl std::fmt::Display) -> Error {
+    format_error(
+        name,
+        format!("a damaged or truncated gzip stream ({what})"),
+        "a complete gzip file; get this one again",
+    )
+}
+
+/// An error where the decompressor would find no memory for its state, which it takes without asking.
+fn reserve_decompressor() -> io::Result<()> {
+    let mut memory = Vec::<u8>::new();
+    memory.try_reserve_exact(DECOMPRESSOR).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    // The compiler may leave out memory that nobody looks at.
+    std::hint::black_box(&memory);
+    Ok(())
+}
+
+/// A `BufReader` that takes its memory only if there is some.
+struct Buffered<R> {
+    reader: R,
+    buffer: Vec<u8>,
+    /// What of the buffer is still to be read.
+    rest: std::ops::Range<usize>,
+}
+
+impl<R: Read> Buffered<R> {
+    fn new(reader: R) -> io::Result<Self> {
+        let mut buffer = Vec::new();
+        buffer.try_reserve_exact(CHUNK).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        buffer.resize(CHUNK, 0);
+        Ok(Self { reader, buffer, rest: 0..0 })
+    }
+}
+
+impl<R: Read> Read for Buffered<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let got = self.fill_buf()?.read(to)?;
+        self.consume(got);
+        Ok(got)
+    }
+}
+
+impl<R: Read> BufRead for Buffered<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.rest.is_empty() {
+            self.rest = 0..self.reader.read(&mut self.buffer)?;
+        }
+        Ok(&self.buffer[self.rest.clone()])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.rest.start = self.rest.end.min(self.rest.start + amount);
     }
 }
 
