@@ -324,6 +324,26 @@ fn a_directory_of_a_files_name_is_passed_over() {
     assert_eq!(mnist::read_dir_with_validation(&dir, 0).unwrap().train.rows(), 4);
 }
 
+/// Copies of MNIST that wrap each file in a directory of the file's own name.
+#[test]
+fn a_directory_in_a_files_place_is_called_one() {
+    for (number, change) in ["", ".gz"].into_iter().enumerate() {
+        let dir = directory(&format!("mnist-wrapped-{number}"));
+        for (name, content) in FILE_NAMES.iter().zip(good()) {
+            let wrapper = dir.join(format!("{name}{change}"));
+            fs::create_dir(&wrapper).unwrap();
+            fs::write(wrapper.join(name), &content).unwrap();
+            let error = mnist::read_dir_with_validation(&dir, 0).unwrap_err();
+            let found = "found a directory, expected a file; some copies of MNIST wrap each file in a directory of the \
+                         file's own name: move the file out of it";
+            assert_missing(&error, &wrapper, io::ErrorKind::IsADirectory, found);
+            fs::remove_dir_all(&wrapper).unwrap();
+            fs::write(dir.join(name), content).unwrap();
+        }
+        assert_eq!(mnist::read_dir_with_validation(&dir, 0).unwrap().train.rows(), 4);
+    }
+}
+
 const FOUR_FILES: &str = "expected a directory with the four files train-images-idx3-ubyte, train-labels-idx1-ubyte, \
                           t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each as it is or with .gz";
 

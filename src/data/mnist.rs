@@ -173,10 +173,12 @@ fn wrong_rank(name: &str, dims: &[usize], expected: &str) -> Error {
 /// Opens the file that goes by `name` in `dir` and returns its path, for errors, with it.
 fn open(dir: &Path, name: &str) -> Result<(String, File)> {
     let dotted = name.replace("-idx", ".idx");
+    let mut directory = None;
     for candidate in [name, &dotted, &format!("{name}.gz"), &format!("{dotted}.gz")] {
         let path = dir.join(candidate);
-        // Some copies of MNIST wrap each file in a directory of the file's own name.
         if path.is_dir() {
+            // Another of the names may still be a file's.
+            directory.get_or_insert(path);
             continue;
         }
         match File::open(&path) {
@@ -185,7 +187,15 @@ fn open(dir: &Path, name: &str) -> Result<(String, File)> {
             Err(error) => return Err(io_error(&path.display().to_string(), error)),
         }
     }
-    Err(missing(&dir.join(name), io::ErrorKind::NotFound, "no such file, raw or with .gz"))
+    Err(match directory {
+        Some(path) => missing(
+            &path,
+            io::ErrorKind::IsADirectory,
+            "found a directory, expected a file; some copies of MNIST wrap each file in a directory of the file's own \
+             name: move the file out of it",
+        ),
+        None => missing(&dir.join(name), io::ErrorKind::NotFound, "no such file, raw or with .gz"),
+    })
 }
 
 /// What is missing, and all that should be there: whoever has to get one file may have to get the others too.
