@@ -12,6 +12,7 @@ mod picture;
 mod progress;
 mod report;
 mod roofline;
+mod temporary;
 
 use std::process::ExitCode;
 

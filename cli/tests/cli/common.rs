@@ -97,11 +97,27 @@ impl Run {
         line.trim_end()
     }
 
+    /// The one note on standard error of a run that succeeded.
+    pub(crate) fn note(&self) -> &str {
+        let line = self.error(0);
+        line.strip_prefix("note: ").unwrap_or_else(|| panic!("no note: {line}"))
+    }
+
     /// [`Run::error`], with nothing on standard output.
     pub(crate) fn silent_error(&self, code: i32) -> &str {
         assert_eq!(self.stdout, "", "{self:?}");
         self.error(code)
     }
+}
+
+/// Runs a shell line whose `"$@"` is the binary.
+#[cfg(unix)]
+pub(crate) fn in_shell(line: &str) -> Run {
+    let binary = command();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", line, "sh"]).arg(binary.get_program()).args(binary.get_args());
+    // The runtime's own words are one line without it.
+    finish(shell.env_remove("RUST_BACKTRACE").stdin(Stdio::null()))
 }
 
 /// The text that `key` has in a JSON object on one line: floats compare to the last digit that way.
@@ -162,9 +178,20 @@ pub(crate) fn tiny_data() -> TempDir {
 
 /// [`tiny_data`] with another number of training rows.
 pub(crate) fn data_of(train_rows: usize) -> TempDir {
+    data_in_order(train_rows, false)
+}
+
+/// [`data_of`] with the training rows sorted by their label, or in the order of [`tiny_set`].
+pub(crate) fn data_in_order(train_rows: usize, sorted: bool) -> TempDir {
     let dir = scratch();
     for (name, rows) in [("train", train_rows), ("t10k", TEST_ROWS)] {
-        let (images, labels) = tiny_set(rows);
+        let (mut images, mut labels) = tiny_set(rows);
+        if sorted && name == "train" {
+            let mut order: Vec<usize> = (0..rows).collect();
+            order.sort_by_key(|&row| labels[row]);
+            images = order.iter().flat_map(|&row| images[row * PIXELS..][..PIXELS].to_vec()).collect();
+            labels.sort_unstable();
+        }
         put(&dir, &format!("{name}-images-idx3-ubyte"), &idx(&[rows as u32, 28, 28], &images));
         put(&dir, &format!("{name}-labels-idx1-ubyte"), &idx(&[rows as u32], &labels));
     }

@@ -6,4 +6,6 @@ mod bad_models;
 mod bench;
 mod common;
 mod models;
+#[cfg(unix)]
+mod saving;
 mod train;
