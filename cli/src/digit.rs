@@ -3,13 +3,21 @@
 //! their own way, which a resize would not give.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use png::{ColorType, DecodingError, Transformations};
 
+use crate::text::excerpt;
+
 /// Width and height.
-const SIDE: u32 = 28;
+const SIDE: usize = 28;
+/// The first bytes of every PNG.
+const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+/// Where the pixels differ by less, nobody sees a stroke: a tenth of what they could.
+const FAINTEST_STROKE: u8 = 26;
+/// Brighter than this is nearer to the stroke than to the ground.
+const MIDDLE: u8 = 127;
 
 /// Reads one picture, `[28 * 28]` row by row. With `invert` it shows a dark stroke on a bright ground.
 ///
@@ -18,8 +26,9 @@ pub(crate) fn read(path: &Path, invert: bool) -> Result<Vec<u8>, String> {
     if path.is_dir() {
         return Err("found a directory, expected a PNG picture".to_owned());
     }
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    let mut decoder = png::Decoder::new(BufReader::new(file));
+    let mut file = BufReader::new(File::open(path).map_err(|error| error.to_string())?);
+    check_format(file.fill_buf().map_err(|error| error.to_string())?)?;
+    let mut decoder = png::Decoder::new(file);
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
     // Nothing here reads them, and they may unpack to much more than their size.
     decoder.set_ignore_text_chunk(true);
@@ -27,11 +36,13 @@ pub(crate) fn read(path: &Path, invert: bool) -> Result<Vec<u8>, String> {
     let mut reader = decoder.read_info().map_err(describe)?;
 
     let (width, height) = reader.info().size();
-    if (width, height) != (SIDE, SIDE) {
+    if [width, height].map(usize::try_from) != [Ok(SIDE); 2] {
         return Err(format!("found a picture of {width}x{height} pixels, expected {SIDE}x{SIDE}"));
     }
     let size = reader.output_buffer_size().ok_or("found a picture too large to read")?;
-    let mut samples = vec![0; size];
+    let mut samples = Vec::new();
+    samples.try_reserve_exact(size).map_err(|error| error.to_string())?;
+    samples.resize(size, 0);
     let frame = reader.next_frame(&mut samples).map_err(describe)?;
     samples.truncate(frame.buffer_size());
 
@@ -49,6 +60,64 @@ pub(crate) fn read(path: &Path, invert: bool) -> Result<Vec<u8>, String> {
     })
 }
 
+/// Why an answer about these pixels, as [`read`] gives them, may mean nothing; `None` where they look like a digit of
+/// MNIST.
+pub(crate) fn doubt(pixels: &[u8], inverted: bool) -> Option<String> {
+    let darkest = pixels.iter().min()?;
+    let brightest = pixels.iter().max()?;
+    let found = if brightest - darkest < FAINTEST_STROKE {
+        "the picture is blank where it can be seen"
+    } else if is_bright_at_the_border(pixels) {
+        "the picture is mostly bright at its border, and the model knows bright digits on a dark ground only"
+    } else {
+        return None;
+    };
+    let hint = if inverted { "try without --invert" } else { "try --invert, which is for dark digits" };
+    Some(format!("{found}; {hint}"))
+}
+
+/// Whether most of the outermost pixels are bright. All of MNIST's are dark.
+fn is_bright_at_the_border(pixels: &[u8]) -> bool {
+    let at_the_border = |&(place, _): &(usize, &u8)| {
+        let (x, y) = (place % SIDE, place / SIDE);
+        [x, y].iter().any(|&along| along == 0 || along == SIDE - 1)
+    };
+    let border = pixels.iter().enumerate().filter(at_the_border);
+    let (all, bright) =
+        border.fold((0, 0), |(all, bright), (_, &pixel)| (all + 1, bright + usize::from(pixel > MIDDLE)));
+    2 * bright > all
+}
+
+/// Refuses a file whose start is not a PNG's, and names its format if it has a known one.
+fn check_format(start: &[u8]) -> Result<(), String> {
+    // A pipe may give less than the signature at first; the decoder reads on.
+    let length = start.len().min(SIGNATURE.len());
+    if length > 0 && start[..length] == SIGNATURE[..length] {
+        return Ok(());
+    }
+    let expected = format!("expected a PNG picture of {SIDE}x{SIDE} pixels");
+    if start.is_empty() {
+        return Err(format!("found an empty file, {expected}"));
+    }
+    Err(match infer::get(start) {
+        Some(kind) => {
+            let format = match kind.extension() {
+                "jpg" => "JPEG".to_owned(),
+                "tif" => "TIFF".to_owned(),
+                "webp" => "WebP".to_owned(),
+                extension => extension.to_uppercase(),
+            };
+            format!("found a {format} file ({}), {expected}; convert it to PNG first", kind.mime_type())
+        }
+        None => {
+            format!(
+                "found no PNG picture but a file that starts with \"{}\", {expected}",
+                start[..length].escape_ascii()
+            )
+        }
+    })
+}
+
 /// Luma as ITU-R BT.601 weighs it.
 fn gray(r: u8, g: u8, b: u8) -> u8 {
     ((299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000) as u8
@@ -60,6 +129,6 @@ fn describe(error: DecodingError) -> String {
             "found a PNG file cut short, expected a whole one".to_owned()
         }
         DecodingError::IoError(error) => error.to_string(),
-        other => format!("found no PNG picture that can be read ({other})"),
+        other => format!("found no PNG picture that can be read ({})", excerpt(&other.to_string())),
     }
 }

@@ -13,13 +13,15 @@ mod progress;
 mod report;
 mod roofline;
 mod temporary;
+mod text;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use commands::{bench, eval, info, predict, train};
-use report::{Failure, complain};
+use report::{Failure, complain, written};
 
 /// Softmax regression on MNIST, at the speed of the machine; without a command it is `softreg train`
 #[derive(Parser)]
@@ -52,14 +54,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::try_parse() {
         Ok(cli) => run(cli),
-        Err(error) => match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                // Help goes to standard output; a reader that went away is no failure.
-                let _ = error.print();
-                return ExitCode::SUCCESS;
-            }
-            _ => Err(Failure::Usage(one_line(&error.render().to_string()))),
-        },
+        Err(error) => answer(&error),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,6 +67,16 @@ fn main() -> ExitCode {
             complain(&message);
             ExitCode::from(2)
         }
+    }
+}
+
+/// What clap ends with instead of arguments: help and the version, which are asked for, or what is wrong with them.
+fn answer(error: &clap::Error) -> Result<(), Failure> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            written(error.print().and_then(|()| io::stdout().flush())).map(drop)
+        }
+        _ => Err(Failure::Usage(one_line(&error.render().to_string()))),
     }
 }
 

@@ -12,6 +12,7 @@ use safetensors::{SafeTensorError, SafeTensors};
 use softreg::SoftmaxRegression;
 
 use crate::report::Failure;
+use crate::text::excerpt;
 
 /// Pixels of a picture, the model's features.
 pub(crate) const FEATURES: usize = 28 * 28;
@@ -113,7 +114,7 @@ fn from_bytes(bytes: &[u8]) -> Result<SoftmaxRegression, String> {
     for (name, expected) in expected {
         match metadata.and_then(|metadata| metadata.get(name)) {
             Some(found) if *found != expected => {
-                return Err(format!("metadata {name}: found {found:?}, expected {expected:?}"));
+                return Err(format!("metadata {name}: found {:?}, expected {expected:?}", excerpt(found)));
             }
             _ => {}
         }
@@ -126,11 +127,13 @@ fn floats(tensors: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<
     let Ok(tensor) = tensors.tensor(name) else {
         let mut names = tensors.names();
         names.sort_unstable();
-        let names = if names.is_empty() { "no tensors".to_owned() } else { format!("tensors {}", names.join(", ")) };
+        let names =
+            if names.is_empty() { "no tensors".to_owned() } else { format!("tensors {}", excerpt(&names.join(", "))) };
         return Err(format!("found {names}, expected weight {:?} and bias {:?}", [CLASSES, FEATURES], [CLASSES]));
     };
     if tensor.shape() != shape {
-        return Err(format!("{name}: found shape {:?}, expected {shape:?}", tensor.shape()));
+        let found = format!("{:?}", tensor.shape());
+        return Err(format!("{name}: found shape {}, expected {shape:?}", excerpt(&found)));
     }
     if tensor.dtype() != Dtype::F32 {
         return Err(format!("{name}: found values of type {}, expected F32", tensor.dtype()));
@@ -154,7 +157,7 @@ fn describe(error: SafeTensorError) -> String {
         | SafeTensorError::HeaderTooLarge
         | SafeTensorError::InvalidHeaderLength
         | SafeTensorError::InvalidHeader(_) => "another kind of file, or one cut short".to_owned(),
-        other => format!("a header that does not hold together ({other})"),
+        other => format!("a header that does not hold together ({})", excerpt(&other.to_string())),
     };
     format!("found {found}, expected a safetensors model")
 }

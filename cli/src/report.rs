@@ -1,10 +1,12 @@
-//! What the program says and where: results on standard output, one line for an error on standard error.
-//! What the results are is the commands' business.
+//! What the program says and where: results on standard output, one line for an error or a note on standard error.
+//! What the results are is the commands' business; how foreign text is made fit for a line is [`text`](crate::text)'s.
 
 use std::fmt;
 use std::io::{self, Stdout, Write};
 
 use serde::Serialize;
+
+use crate::text::{bounded, visible};
 
 /// How a command ends when it does not succeed.
 #[derive(Debug)]
@@ -23,21 +25,35 @@ impl From<softreg::Error> for Failure {
     }
 }
 
-/// Says one error on standard error, on one line whatever the message holds (a path may hold a newline).
+/// Says one error on standard error, on one line of bounded length whatever the message holds.
 pub(crate) fn complain(message: &str) {
-    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     // Where standard error is closed there is nobody left to tell; the exit code still says it.
-    let _ = writeln!(io::stderr(), "softreg: {line}");
+    let _ = writeln!(io::stderr(), "softreg: {}", visible(&bounded(message)));
 }
 
-/// Standard output. A reader that goes away, as `head` does, is no failure: the rest is dropped silently, and
-/// [`Output::is_closed`] tells a command that it may stop.
+/// Says on standard error, as [`complain`] does, what does not stop the work but makes its result doubtful.
+pub(crate) fn note(message: &str) {
+    complain(&format!("note: {message}"));
+}
+
+/// The end of a write to standard output, `None` where its reader has gone away, as `head` does: that is no failure.
+pub(crate) fn written(result: io::Result<()>) -> Result<Option<()>, Failure> {
+    match result {
+        Ok(()) => Ok(Some(())),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(None),
+        Err(error) => Err(Failure::Failed(format!("standard output: {error}"))),
+    }
+}
+
+/// Standard output. Once its reader has gone away the rest is dropped silently, and [`Output::is_closed`] tells a
+/// command that it may stop.
 pub(crate) struct Output {
     stdout: Stdout,
     closed: bool,
 }
 
 impl Output {
+    /// Standard output, which is taken to have a reader.
     pub(crate) fn new() -> Self {
         Self { stdout: io::stdout(), closed: false }
     }
@@ -47,17 +63,12 @@ impl Output {
         if self.closed {
             return Ok(());
         }
-        match writeln!(self.stdout, "{line}").and_then(|()| self.stdout.flush()) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                self.closed = true;
-                Ok(())
-            }
-            Err(error) => Err(Failure::Failed(format!("standard output: {error}"))),
-        }
+        let result = writeln!(self.stdout, "{line}").and_then(|()| self.stdout.flush());
+        self.closed = written(result)?.is_none();
+        Ok(())
     }
 
-    /// Writes one JSON object on one line. Floats read back to the same bits; infinities and NaN become `null`.
+    /// Writes one JSON object on one line. Floats read back to the same bits.
     pub(crate) fn json(&mut self, object: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(object).map_err(|error| Failure::Failed(format!("JSON: {error}")))?;
         self.line(text)

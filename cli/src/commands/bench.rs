@@ -10,6 +10,7 @@ use super::{level, on_threads, threads};
 use crate::data_source::DataArgs;
 use crate::report::{Failure, Output};
 use crate::roofline::{self, Limit, Measurement, Roofline, Time};
+use crate::text::visible;
 
 /// Options of `softreg bench`.
 #[derive(Args)]
@@ -105,7 +106,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let mut out = Output::new();
     if !args.json {
         // Said before the first table, which takes a while.
-        out.line(format_args!("data        {}: {} rows", args.data.name(), HumanCount(data.rows() as u64)))?;
+        let rows = HumanCount(data.rows() as u64);
+        out.line(format_args!("data        {}: {rows} rows", visible(&args.data.name())))?;
     }
     for level in levels {
         for &threads in &thread_counts {

@@ -6,6 +6,7 @@ mod bad_models;
 mod bench;
 mod common;
 mod models;
+mod pictures;
 #[cfg(unix)]
 mod saving;
 mod train;
