@@ -5,10 +5,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use softreg::Dataset;
 use softreg::mnist::{self, Mnist};
 
-use crate::model_file::FEATURES;
-use crate::report::Failure;
+use crate::model_file::{CLASSES, FEATURES};
+use crate::report::{Failure, note};
+use crate::split;
+
+/// Rows that are looked at together where a whole set would take memory in proportion.
+const PIECE: usize = 1000;
 
 /// The option that chooses the data.
 #[derive(Args)]
@@ -31,10 +36,40 @@ impl DataArgs {
         })
     }
 
+    /// Reads the data; without a number, as many training rows are set aside as suits them. Says what is doubtful about
+    /// the split.
+    pub(crate) fn load_split(&self, validation: Option<usize>) -> Result<Mnist, Failure> {
+        let (data, said) = match validation {
+            Some(rows) => (self.load(rows)?, None),
+            None => split::set_aside(self.load(0)?)?,
+        };
+        for message in said.into_iter().chain(split::doubt(&data)) {
+            note(&message);
+        }
+        Ok(data)
+    }
+
     /// What the report calls the data.
     pub(crate) fn name(&self) -> String {
         self.data.as_ref().map_or_else(|| "embedded MNIST".to_owned(), |dir| dir.display().to_string())
     }
+}
+
+/// A set in pieces of at most [`PIECE`] rows, in order.
+pub(crate) fn pieces(set: &Dataset) -> impl Iterator<Item = Dataset> {
+    let mut rest = Some(set.clone());
+    std::iter::from_fn(move || {
+        let whole = rest.take().filter(|whole| whole.rows() > 0)?;
+        let (piece, others) = whole.split_at(PIECE.min(whole.rows())).ok()?;
+        rest = Some(others);
+        Some(piece)
+    })
+}
+
+/// The label of each row of a piece.
+pub(crate) fn labels(piece: &Dataset) -> Vec<u32> {
+    let hot = |row: &[f32]| (0..).zip(row).find_map(|(class, &value)| (value == 1.0).then_some(class)).unwrap_or(0);
+    piece.one_hot().chunks_exact(CLASSES).map(hot).collect()
 }
 
 /// The library reads images of any size; a model file of this program holds one size only.
@@ -47,4 +82,21 @@ fn check(data: Mnist) -> Result<Mnist, String> {
         return Err("found no test images, expected at least one to test the model on".to_owned());
     }
     Ok(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_the_whole_set_in_order() {
+        for rows in [0, 1, PIECE, 2 * PIECE + 7] {
+            let truth: Vec<u8> = (0..rows).map(|row| (row * row % 7) as u8).collect();
+            let set = Dataset::from_u8(vec![0; rows], truth.clone(), 1, CLASSES).unwrap();
+            let pieces: Vec<Dataset> = pieces(&set).collect();
+            assert!(pieces.iter().all(|piece| (1..=PIECE).contains(&piece.rows())));
+            let found: Vec<u32> = pieces.iter().flat_map(labels).collect();
+            assert_eq!(found, truth.into_iter().map(u32::from).collect::<Vec<_>>());
+        }
+    }
 }

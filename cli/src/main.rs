@@ -6,12 +6,14 @@
 mod commands;
 mod data_source;
 mod digit;
+mod memory;
 mod model_file;
 mod output_file;
 mod picture;
 mod progress;
 mod report;
 mod roofline;
+mod split;
 mod temporary;
 mod text;
 
@@ -52,10 +54,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::try_parse() {
+    let result = memory::prepare().and_then(|()| match Cli::try_parse() {
         Ok(cli) => run(cli),
         Err(error) => answer(&error),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::AlreadyTold) => ExitCode::from(1),

@@ -36,6 +36,15 @@ pub(crate) fn note(message: &str) {
     complain(&format!("note: {message}"));
 }
 
+/// The error of a figure that is not finite: it would stand for no result at all.
+pub(crate) fn finite(what: &str, figure: f64, hint: &str) -> Result<f64, Failure> {
+    if figure.is_finite() {
+        Ok(figure)
+    } else {
+        Err(Failure::Failed(format!("{what}: found {figure}, expected a finite number; {hint}")))
+    }
+}
+
 /// The end of a write to standard output, `None` where its reader has gone away, as `head` does: that is no failure.
 pub(crate) fn written(result: io::Result<()>) -> Result<Option<()>, Failure> {
     match result {

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::HumanCount;
 use serde::Serialize;
-use softreg::metrics;
+use softreg::{Dataset, SoftmaxRegression, metrics};
 
 use super::ComputeArgs;
-use crate::data_source::DataArgs;
+use crate::data_source::{DataArgs, labels, pieces};
+use crate::memory;
 use crate::model_file::{self, CLASSES};
-use crate::report::{Failure, Output};
+use crate::report::{Failure, Output, finite};
 
 /// Options of `softreg eval`.
 #[derive(Args)]
@@ -48,7 +49,9 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
 fn run_here(args: &EvalArgs) -> Result<(), Failure> {
     let model = model_file::load(&args.model)?.with_level(args.compute.level).with_threads(args.compute.threads);
     let test = args.data.load(0)?.test;
+    memory::check("test the model in")?;
     let result = model.evaluate(&test)?;
+    let hint = "the weights are too large, train the model with a smaller --lr";
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         model: args.model.display().to_string(),
@@ -58,7 +61,7 @@ fn run_here(args: &EvalArgs) -> Result<(), Failure> {
         test_rows: result.rows,
         test_correct: result.correct,
         test_accuracy: result.accuracy(),
-        test_log_loss: result.log_loss,
+        test_log_loss: finite("test log loss", result.log_loss, hint)?,
     };
     let mut out = Output::new();
     if args.json {
@@ -72,14 +75,18 @@ fn run_here(args: &EvalArgs) -> Result<(), Failure> {
         report.test_log_loss
     ))?;
 
-    let truth: Vec<u32> = test.one_hot().chunks_exact(CLASSES).map(hot).collect();
-    let counts = metrics::confusion_matrix(&truth, &model.predict(test.x())?, CLASSES)?;
-    say_confusion(&counts, &mut out)
+    say_confusion(&confusion(&model, &test)?, &mut out)
 }
 
-/// The class of a one-hot row.
-fn hot(row: &[f32]) -> u32 {
-    (0..).zip(row).find_map(|(class, &value)| (value == 1.0).then_some(class)).unwrap_or(0)
+/// How often each digit was taken for each, `[truth, predicted]`. The test set is gone through in pieces: beside it, no
+/// memory grows with it.
+fn confusion(model: &SoftmaxRegression, test: &Dataset) -> Result<Vec<u64>, Failure> {
+    let mut sum = vec![0; CLASSES * CLASSES];
+    for piece in pieces(test) {
+        let counts = metrics::confusion_matrix(&labels(&piece), &model.predict(piece.x())?, CLASSES)?;
+        sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+    }
+    Ok(sum)
 }
 
 /// A row for each digit shown, a column for each digit the model saw in it. A dot stands for none, so that the

@@ -7,16 +7,22 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use indicatif::HumanCount;
 use serde::Serialize;
+use softreg::metrics::Evaluation;
 use softreg::mnist::Mnist;
-use softreg::{Error, Reduction, Sgd, SoftmaxRegression, Trainer};
+use softreg::{Dataset, Error, Reduction, Sgd, SoftmaxRegression, Trainer};
 
 use super::{ComputeArgs, whole_number};
 use crate::data_source::DataArgs;
+use crate::memory;
 use crate::model_file::{self, CLASSES, FEATURES};
 use crate::output_file::OutputFile;
 use crate::picture;
 use crate::progress::Progress;
-use crate::report::{Failure, Output};
+use crate::report::{Failure, Output, finite, note};
+use crate::text::{shown, visible};
+
+/// A loss that grew by more than this over its first shows no noise any more, and no start from zeros.
+const DIVERGED: f64 = 1000.0;
 
 /// A batch needs memory for every row of it, and more rows than this are a typo.
 const LARGEST_BATCH: usize = 1_000_000;
@@ -44,9 +50,9 @@ pub(crate) struct TrainArgs {
     /// Order of the training rows; shuffled anew each epoch
     #[arg(long, value_name = "ORDER", default_value = "shuffled")]
     order: Order,
-    /// First training rows to set aside for validation
-    #[arg(long, value_name = "ROWS", default_value = "5000", allow_negative_numbers = true)]
-    validation: usize,
+    /// First training rows to set aside for validation [default: 5000, or a twelfth of fewer than 60,000]
+    #[arg(long, value_name = "ROWS", allow_negative_numbers = true)]
+    validation: Option<usize>,
     #[command(flatten)]
     compute: ComputeArgs,
     /// Save the model as safetensors
@@ -130,33 +136,29 @@ fn run_here(args: &TrainArgs) -> Result<(), Failure> {
     let mut out = Output::new();
 
     let start = Instant::now();
-    let data = args.data.load(args.validation)?;
+    let data = args.data.load_split(args.validation)?;
     let load_seconds = start.elapsed().as_secs_f64();
     if !args.json {
         say_settings(args, &data, load_seconds, &mut out)?;
     }
 
+    memory::check("train in")?;
     let start = Instant::now();
-    let Some((model, final_loss)) = train(args, &data, has_files, &mut out)? else {
+    let Some((model, losses)) = train(args, &data, has_files, &mut out)? else {
         return Ok(());
     };
     let train_seconds = start.elapsed().as_secs_f64();
-    if model.to_class_major().iter().chain(model.bias()).any(|weight| !weight.is_finite()) {
-        return Err(Failure::Failed(
-            "the last step made the weights infinite or NaN, nothing was saved; try a smaller learning rate".to_owned(),
-        ));
-    }
+    memory::check("test the model in")?;
+    let Scores { validation_accuracy, test } = score(&model, &data)?;
 
     // The files come before the report: a reader who closes the pipe early still gets them.
     if let Some(file) = &save {
-        file.write(&model_file::to_bytes(&model, &settings(args))?)?;
+        file.write(&model_file::to_bytes(&model, &settings(args, &data))?)?;
     }
     if let Some(file) = &weights_png {
         file.write(&picture::weights_png(&model.to_class_major())?)?;
     }
 
-    let validation_accuracy = if data.validation.rows() > 0 { Some(model.accuracy(&data.validation)?) } else { None };
-    let test = model.evaluate(&data.test)?;
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         data: args.data.name(),
@@ -172,14 +174,62 @@ fn run_here(args: &TrainArgs) -> Result<(), Failure> {
         seed: args.seed,
         load_seconds,
         train_seconds,
-        final_loss,
+        final_loss: losses.map(|losses| losses.last),
         validation_accuracy,
         test_rows: test.rows,
         test_correct: test.correct,
         test_accuracy: test.accuracy(),
         test_log_loss: test.log_loss,
     };
-    if args.json { out.json(&report) } else { say_results(args, &report, &mut out) }
+    if args.json {
+        out.json(&report)?
+    } else {
+        say_results(args, &report, &mut out)?
+    }
+    if let Some(message) = losses.and_then(|losses| divergence(args, losses, test.log_loss)) {
+        note(&message);
+    }
+    Ok(())
+}
+
+/// What the trained model is worth.
+struct Scores {
+    /// `None` without validation rows.
+    validation_accuracy: Option<f64>,
+    test: Evaluation,
+}
+
+/// Evaluates the model. A last step that ruined it is an error: no loss has shown it yet.
+fn score(model: &SoftmaxRegression, data: &Mnist) -> Result<Scores, Failure> {
+    let hint = "nothing was saved; try a smaller learning rate (--lr)";
+    if model.to_class_major().iter().chain(model.bias()).any(|weight| !weight.is_finite()) {
+        return Err(Failure::Failed(format!("the last step made the weights infinite or NaN, {hint}")));
+    }
+    let evaluate = |rows: &Dataset, what: &str| -> Result<Evaluation, Failure> {
+        let found = model.evaluate(rows).map_err(|error| Failure::Failed(format!("{what} rows: {error}; {hint}")))?;
+        finite(&format!("log loss of the {what} rows"), found.log_loss, hint)?;
+        Ok(found)
+    };
+    let validation = (data.validation.rows() > 0).then(|| evaluate(&data.validation, "validation")).transpose()?;
+    let test = evaluate(&data.test, "test")?;
+    Ok(Scores { validation_accuracy: validation.map(|found| found.accuracy()), test })
+}
+
+/// Says that the training diverged, if it did: over its steps or, where there was but one, in what it left.
+fn divergence(args: &TrainArgs, losses: Losses, test_log_loss: f64) -> Option<String> {
+    let Losses { first, last } = losses;
+    let first_of_a_row = match args.loss {
+        Loss::Sum => first / args.batch as f64,
+        Loss::Mean => first,
+    };
+    let grew = if last > DIVERGED * first {
+        format!("from {first:.4} at the first step to {last:.4} at the last")
+    } else if test_log_loss > DIVERGED * first_of_a_row {
+        format!("from {first_of_a_row:.4} a row at the first step to {test_log_loss:.4} a row of the test set")
+    } else {
+        return None;
+    };
+    Some(format!("the loss grew {grew}: the training diverged, and a smaller --lr is the thing to try"))
 }
 
 /// Checks where the results will go, before anything else takes time.
@@ -192,14 +242,21 @@ fn output_files(args: &TrainArgs) -> Result<(Option<OutputFile>, Option<OutputFi
     Ok((save, weights_png))
 }
 
-/// Trains from zeros; returns the model and the last step's loss. `None` means that the reader of the output went
+/// The losses of two steps, each before its update.
+#[derive(Clone, Copy)]
+struct Losses {
+    first: f64,
+    last: f64,
+}
+
+/// Trains from zeros; returns the model and the losses, if there are steps. `None` means that the reader of the output went
 /// away and there is no file to finish for.
 fn train(
     args: &TrainArgs,
     data: &Mnist,
     has_files: bool,
     out: &mut Output,
-) -> Result<Option<(SoftmaxRegression, Option<f64>)>, Failure> {
+) -> Result<Option<(SoftmaxRegression, Option<Losses>)>, Failure> {
     let model =
         SoftmaxRegression::zeros(FEATURES, CLASSES).with_level(args.compute.level).with_threads(args.compute.threads);
     let reduction = match args.loss {
@@ -213,20 +270,27 @@ fn train(
         Order::File => batches.in_file_order(),
     };
     let mut progress = Progress::new(args.steps, args.json);
-    let mut last = None;
+    let mut losses: Option<Losses> = None;
     for done in 1..=args.steps {
-        let loss = trainer.step(batches.next_batch()).map_err(|error| {
+        let batch = batches.next_batch();
+        if batch.x.rows() == 0 {
+            return Err(Failure::Failed(format!(
+                "a batch of {} rows: out of memory; try a smaller --batch",
+                args.batch
+            )));
+        }
+        let last = trainer.step(batch).map_err(|error| {
             progress.finish();
             at_step(done, &error)
         })?;
-        last = Some(loss);
-        progress.step(done, loss, out)?;
+        losses = Some(Losses { first: losses.map_or(last, |losses| losses.first), last });
+        progress.step(done, last, out)?;
         if out.is_closed() && !has_files {
             return Ok(None);
         }
     }
     progress.finish();
-    Ok(Some((trainer.into_model(), last)))
+    Ok(Some((trainer.into_model(), losses)))
 }
 
 fn at_step(step: u64, error: &Error) -> Failure {
@@ -234,7 +298,7 @@ fn at_step(step: u64, error: &Error) -> Failure {
 }
 
 /// What the model file says about its training: all that decides its values, and nothing that does not.
-fn settings(args: &TrainArgs) -> [(&'static str, String); 8] {
+fn settings(args: &TrainArgs, data: &Mnist) -> [(&'static str, String); 8] {
     [
         ("steps", args.steps.to_string()),
         ("batch", args.batch.to_string()),
@@ -242,7 +306,7 @@ fn settings(args: &TrainArgs) -> [(&'static str, String); 8] {
         ("loss", args.loss.to_string()),
         ("order", args.order.to_string()),
         ("seed", args.seed.to_string()),
-        ("validation_rows", args.validation.to_string()),
+        ("validation_rows", data.validation.rows().to_string()),
         ("level", args.compute.level.name().to_owned()),
     ]
 }
@@ -250,7 +314,7 @@ fn settings(args: &TrainArgs) -> [(&'static str, String); 8] {
 fn say_settings(args: &TrainArgs, data: &Mnist, load_seconds: f64, out: &mut Output) -> Result<(), Failure> {
     out.line(format_args!(
         "data        {}: {} training, {} validation, {} test rows, read in {load_seconds:.2} s",
-        args.data.name(),
+        visible(&args.data.name()),
         HumanCount(data.train.rows() as u64),
         HumanCount(data.validation.rows() as u64),
         HumanCount(data.test.rows() as u64),
@@ -282,10 +346,10 @@ fn say_results(args: &TrainArgs, report: &Report, out: &mut Output) -> Result<()
     }
     out.line(line)?;
     if let Some(path) = &args.save {
-        out.line(format_args!("model       {}", path.display()))?;
+        out.line(format_args!("model       {}", shown(path)))?;
     }
     if let Some(path) = &args.weights_png {
-        out.line(format_args!("weights     {}", path.display()))?;
+        out.line(format_args!("weights     {}", shown(path)))?;
     }
     if let Some(accuracy) = report.validation_accuracy {
         out.line(format_args!("validation  accuracy {accuracy:.4}"))?;

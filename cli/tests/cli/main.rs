@@ -5,8 +5,12 @@ mod bad_input;
 mod bad_models;
 mod bench;
 mod common;
+#[cfg(target_os = "linux")]
+mod memory;
 mod models;
 mod pictures;
 #[cfg(unix)]
 mod saving;
+mod splits;
 mod train;
+mod words;
