@@ -7,11 +7,14 @@ use crate::report::Failure;
 /// More than what is taken unasked, all in all, by a phase of the work.
 const SPARE: usize = 2 << 20;
 /// More of the stack than any command uses.
+#[cfg(unix)]
 const STACK: usize = 1 << 20;
 
 /// Prepares for a lack of memory later: the stack is had now, where it grows as it is used and a system that has
 /// nothing left for it ends the program without a word; and an abort becomes the exit code of work that failed.
 pub(crate) fn prepare() -> Result<(), Failure> {
+    // Elsewhere the stack is no larger, and does not grow.
+    #[cfg(unix)]
     std::hint::black_box([0_u8; STACK]);
     exit_instead_of_abort();
     check("start")

@@ -37,6 +37,12 @@ pub(crate) fn command() -> Command {
     command
 }
 
+/// Whether [`command`] starts an emulator.
+#[cfg(unix)]
+pub(crate) fn is_emulated() -> bool {
+    std::env::var_os("SOFTREG_TEST_RUNNER").is_some()
+}
+
 /// Runs a command to its end.
 pub(crate) fn finish(command: &mut Command) -> Run {
     let output = command.output().expect("the binary starts");

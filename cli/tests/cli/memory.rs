@@ -14,20 +14,16 @@ fn succeeds(kib: usize, arguments: &str) -> bool {
         return true;
     }
     assert_eq!(run.code, Some(1), "{arguments} in {kib} KiB: {run:?}");
-    // The runtime's own words are two lines.
-    let most = if run.stderr.starts_with("memory allocation of ") { 3 } else { 1 };
-    assert!((1..=most).contains(&run.stderr.lines().count()), "{arguments} in {kib} KiB: {run:?}");
-    assert!(most > 1 || run.stderr.starts_with("softreg: "), "{arguments} in {kib} KiB: {run:?}");
+    // What the runtime takes for itself, its threads' stacks and small pieces, it reports in lines of its own.
+    let runtime = ["memory allocation of ", "failed to allocate "].iter().any(|words| run.stderr.contains(words));
+    let ours = run.stderr.starts_with("softreg: ") && run.stderr.lines().count() == 1;
+    assert!(ours || runtime, "{arguments} in {kib} KiB: {run:?}");
     false
-}
-
-/// An emulator needs memory of its own.
-fn is_emulated() -> bool {
-    std::env::var_os("SOFTREG_TEST_RUNNER").is_some_and(|runner| !runner.is_empty())
 }
 
 #[test]
 fn a_run_that_lacks_memory_is_an_error() {
+    // An emulator needs memory of its own.
     if is_emulated() {
         return;
     }
@@ -50,6 +46,7 @@ fn a_run_that_lacks_memory_is_an_error() {
 
 #[test]
 fn threads_that_cannot_be_had_are_an_error() {
+    // An emulator needs memory of its own.
     if is_emulated() {
         return;
     }
