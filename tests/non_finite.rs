@@ -3,7 +3,7 @@
 
 mod support;
 
-use softreg::{Matrix, Parameters, kernel};
+use softreg::{Batch, Dataset, Error, Matrix, Parameters, Reduction, Sgd, SoftmaxRegression, Targets, Trainer, kernel};
 use support::compare::same_bits;
 use support::data::forward;
 use support::expect::{self, wide};
@@ -134,4 +134,108 @@ fn nan_and_infinity_among_the_inputs_stay_where_they_belong() {
         }
     }
     failures.finish();
+}
+
+/// Predictions name the row and the class that are not finite; none is counted as right.
+#[test]
+fn predictions_refuse_rows_that_are_not_finite() {
+    for level in levels() {
+        let zeros = SoftmaxRegression::zeros(2, 2).with_level(level);
+        for bad in [f32::NAN, f32::INFINITY] {
+            let values = [0.5, 1.0, bad, 1.0];
+            let x = Matrix::from_f32(&values, 2).expect("two rows");
+            let batch = Batch::new(x, &[0_u8, 0][..]).expect("two labels");
+            let is_right = |error: Option<Error>| matches!(error, Some(Error::NonFinite { what: "logits", row: 1, column: 0, value }) if value.is_nan());
+            assert!(is_right(zeros.predict(x).err()), "{level}");
+            assert!(is_right(zeros.top_k(x, 2).err()), "{level}");
+            assert!(is_right(zeros.evaluate(batch).err()), "{level}");
+            assert!(is_right(zeros.accuracy(batch).err()), "{level}");
+            assert!(is_right(zeros.log_loss(batch).err()), "{level}");
+            // The probabilities say it themselves.
+            assert!(zeros.predict_proba(x).expect("the shape fits")[2].is_nan(), "{level}");
+        }
+        // Finite features and weights whose product is not.
+        let large = SoftmaxRegression::from_row_major(&[3e38, 0.0], &[0.0; 2], 1, 2).expect("finite").with_level(level);
+        let found = large.predict(Matrix::from_f32(&[3.0], 1).expect("one row"));
+        assert!(matches!(found, Err(Error::NonFinite { row: 0, column: 0, .. })), "{level}: {found:?}");
+    }
+}
+
+#[test]
+fn a_model_is_not_made_of_parameters_that_are_not_finite() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for (feature, class) in [(0, 0), (16, 2), (39, 1)] {
+            let mut w = vec![0.5; 40 * 3];
+            w[feature * 3 + class] = bad;
+            let found = SoftmaxRegression::from_row_major(&w, &[0.0; 3], 40, 3);
+            let at = |row, column| (row, column) == (feature, class);
+            assert!(
+                matches!(found, Err(Error::NonFinite { what: "weights", row, column, .. }) if at(row, column)),
+                "{found:?}"
+            );
+        }
+        let found = SoftmaxRegression::from_class_major(&[0.0; 6], &[0.0, bad, 0.0], 2, 3);
+        assert!(matches!(found, Err(Error::NonFinite { what: "bias", row: 0, column: 1, .. })), "{found:?}");
+    }
+}
+
+/// A step is never Ok with parameters that are not finite, whatever makes them so; and leaves the model as it was.
+#[test]
+fn a_step_that_would_ruin_the_model_is_refused_and_changes_nothing() {
+    type Case<'a> = (&'a str, &'a [f32], &'a [f32], f32);
+    let cases: [Case<'_>; 6] = [
+        ("a large feature and rate", &[1e30, 1.0], &[1.0, 0.0], 1e30),
+        ("large targets", &[1.0, 1.0], &[2e38, 2e38], 1e10),
+        ("a large rate", &[3.0, 3.0], &[1.0, 0.0], 3e38),
+        ("a sum beyond f32", &[3e38, 1.0, 3e38, 1.0, 3e38, 1.0], &[1.0, 0.0, 1.0, 0.0, 1.0, 0.0], 1e-30),
+        ("a bias alone", &[0.0, 0.0], &[3.4e38, 0.0], 10.0),
+        ("many steps' worth", &[1e19, 1e19], &[1.0, 0.0], 1e20),
+    ];
+    for level in levels() {
+        for (what, x, targets, rate) in cases {
+            let start = SoftmaxRegression::from_row_major(&[0.0; 4], &[0.25, 0.5], 2, 2).expect("2 x 2");
+            let rows = x.len() / 2;
+            let labels = vec![0_u32; rows];
+            let data = Dataset::from_f32(x.to_vec(), labels, 2, 2).expect("whole rows");
+            let targets = Targets::from_probabilities(targets, 2).expect("whole rows");
+            // From memory of the caller's and from a dataset, whose largest value is known.
+            for x in [Matrix::from_f32(x, 2).expect("whole rows"), data.x()] {
+                let batch = Batch::new(x, targets).expect("rows agree");
+                let mut trainer =
+                    Trainer::new(start.clone().with_level(level), Sgd::new(rate)).reduction(Reduction::Sum);
+                let found = trainer.step(batch);
+                assert!(matches!(found, Err(Error::NonFiniteStep)), "{what} at {level}: {found:?}");
+                assert_eq!(*trainer.model(), start, "{what} at {level}");
+            }
+        }
+    }
+}
+
+/// Steps that come near the end of f32 but not beyond are made, by data of any size, and the careful way gives the same
+/// bits as the usual one.
+#[test]
+fn large_steps_that_stay_finite_are_made() {
+    for level in levels() {
+        for rows in [1, 3, 30] {
+            let x = vec![1e30; rows];
+            let batch = |x| Batch::new(x, Targets::from_u8(&[1; 30][..rows])).expect("rows agree");
+            let mut trainer = Trainer::new(SoftmaxRegression::zeros(1, 2).with_level(level), Sgd::new(1e7));
+            trainer.step(batch(Matrix::from_f32(&x, 1).expect("one feature"))).expect("1e37 is finite");
+            assert!(trainer.into_model().to_row_major().iter().all(|w| w.abs() > 1e36 && w.is_finite()));
+        }
+        let ordinary = Random::new(8).numbers(64 * 20, 1.0);
+        let labels: Vec<u32> = Random::new(9).labels(64, 3);
+        let data = Dataset::from_f32(ordinary.clone(), labels.clone(), 20, 3).expect("the lengths fit");
+        let after = |x| {
+            let model = SoftmaxRegression::zeros(20, 3).with_level(level);
+            let mut trainer = Trainer::new(model, Sgd::new(0.1));
+            for _ in 0..3 {
+                trainer.step(Batch::new(x, &labels[..]).expect("rows agree")).expect("a step");
+            }
+            trainer.into_model().to_row_major()
+        };
+        // 64 rows of unknown size for 3 classes go the careful way.
+        let careful = after(Matrix::from_f32(&ordinary, 20).expect("whole rows"));
+        same_bits(&careful, &after(data.x())).unwrap_or_else(|error| panic!("{level}: {error}"));
+    }
 }

@@ -66,12 +66,6 @@ pub(crate) fn pieces(set: &Dataset) -> impl Iterator<Item = Dataset> {
     })
 }
 
-/// The label of each row of a piece.
-pub(crate) fn labels(piece: &Dataset) -> Vec<u32> {
-    let hot = |row: &[f32]| (0..).zip(row).find_map(|(class, &value)| (value == 1.0).then_some(class)).unwrap_or(0);
-    piece.one_hot().chunks_exact(CLASSES).map(hot).collect()
-}
-
 /// The library reads images of any size; a model file of this program holds one size only.
 fn check(data: Mnist) -> Result<Mnist, String> {
     let found = data.train.features();
@@ -95,7 +89,7 @@ mod tests {
             let set = Dataset::from_u8(vec![0; rows], truth.clone(), 1, CLASSES).unwrap();
             let pieces: Vec<Dataset> = pieces(&set).collect();
             assert!(pieces.iter().all(|piece| (1..=PIECE).contains(&piece.rows())));
-            let found: Vec<u32> = pieces.iter().flat_map(labels).collect();
+            let found: Vec<u32> = pieces.iter().flat_map(Dataset::labels).collect();
             assert_eq!(found, truth.into_iter().map(u32::from).collect::<Vec<_>>());
         }
     }

@@ -4,7 +4,7 @@
 use softreg::mnist::{Mnist, VALIDATION_ROWS};
 use softreg::{Dataset, Result};
 
-use crate::data_source::{labels, pieces};
+use crate::data_source::pieces;
 use crate::model_file::CLASSES;
 
 /// One in so many training rows is set aside unless told: of MNIST's 60,000 the tutorial's 5,000.
@@ -56,7 +56,7 @@ pub(crate) fn doubt(data: &Mnist) -> Option<String> {
 fn classes(set: &Dataset) -> [bool; CLASSES] {
     let mut seen = [false; CLASSES];
     for piece in pieces(set) {
-        labels(&piece).into_iter().for_each(|label| seen[label as usize] = true);
+        piece.labels().into_iter().for_each(|label| seen[label as usize] = true);
         if seen == [true; CLASSES] {
             break;
         }

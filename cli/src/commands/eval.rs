@@ -8,7 +8,7 @@ use serde::Serialize;
 use softreg::{Dataset, SoftmaxRegression, metrics};
 
 use super::ComputeArgs;
-use crate::data_source::{DataArgs, labels, pieces};
+use crate::data_source::{DataArgs, pieces};
 use crate::memory;
 use crate::model_file::{self, CLASSES};
 use crate::report::{Failure, Output, finite};
@@ -83,7 +83,7 @@ fn run_here(args: &EvalArgs) -> Result<(), Failure> {
 fn confusion(model: &SoftmaxRegression, test: &Dataset) -> Result<Vec<u64>, Failure> {
     let mut sum = vec![0; CLASSES * CLASSES];
     for piece in pieces(test) {
-        let counts = metrics::confusion_matrix(&labels(&piece), &model.predict(piece.x())?, CLASSES)?;
+        let counts = metrics::confusion_matrix(&piece.labels(), &model.predict(piece.x())?, CLASSES)?;
         sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
     }
     Ok(sum)
