@@ -111,7 +111,7 @@ export PROPTEST_CASES="${PROPTEST_CASES:-16}"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0
-"$cargo" test --workspace --no-fail-fast --target "$target" "$@" </dev/null 2>&1 | tee "$log" || status=$?
+"$cargo" test --config ci/tests.toml --workspace --no-fail-fast --target "$target" "$@" </dev/null 2>&1 | tee "$log" || status=$?
 
 # The harness prints "test result: ok. 12 passed; 0 failed; ..." for each binary.
 read -r passed failed ignored < <(awk '/^test result: / {
