@@ -1,11 +1,12 @@
-//! What must not allocate: a training step, a batch, the prediction of one row; counted, on the thread that does it.
+//! What must not allocate: a training step, a batch, the prediction of one row; and how much predicting many rows may.
+//! Counted on the thread that does it.
 
 mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use softreg::{Batch, Dataset, Matrix, Sgd, SoftmaxRegression, Targets, Trainer};
+use softreg::{Batch, Dataset, Matrix, Sgd, SoftmaxRegression, Targets, Trainer, kernel};
 use support::levels::levels;
 use support::random::Random;
 
@@ -14,10 +15,19 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    /// Bytes that the thread holds, less those that it gave back, and their peak.
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
-fn count() {
+fn count(bytes: usize) {
     ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+    HELD.set(HELD.get() + bytes as isize);
+    PEAK.set(PEAK.get().max(HELD.get()));
+}
+
+fn uncount(bytes: usize) {
+    HELD.set(HELD.get() - bytes as isize);
 }
 
 #[allow(unsafe_code, reason = "an allocator is an unsafe trait, and only an allocator sees every allocation")]
@@ -25,24 +35,26 @@ fn count() {
 // neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: the caller's promise is the one that the system's allocator asks for.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: as in `alloc`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        uncount(layout.size());
+        count(size);
         // SAFETY: as in `alloc`; the memory came from the system's allocator, like all that this one gives out.
         unsafe { System.realloc(memory, layout, size) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        uncount(layout.size());
         // SAFETY: as in `realloc`.
         unsafe { System.dealloc(memory, layout) }
     }
@@ -56,6 +68,14 @@ fn allocations(work: impl FnOnce()) -> usize {
     let before = ALLOCATIONS.get();
     work();
     ALLOCATIONS.get() - before
+}
+
+/// What `work` returns, and the most bytes that it holds at once on this thread.
+fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = HELD.get();
+    PEAK.set(before);
+    let result = work();
+    (result, (PEAK.get() - before) as usize)
 }
 
 const ROWS: usize = 250;
@@ -166,4 +186,60 @@ fn predicting_one_row_into_a_buffer_allocates_nothing() {
             assert!((out.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{level}: {out:?} are probabilities");
         }
     }
+}
+
+/// The model of a trainer that skipped zeros predicts single rows of any dataset without an allocation: its weights are in
+/// their natural order, whatever the steps used.
+#[test]
+fn predicting_by_a_trainer_that_skips_zeros_allocates_nothing() {
+    let (skipped, other) = (skipped(), values());
+    let (first, _) = other.split_at(1).expect("one of 250");
+    for level in levels() {
+        let model = SoftmaxRegression::zeros(FEATURES, CLASSES).with_level(level);
+        let mut trainer = Trainer::new(model, Sgd::new(0.001));
+        let mut batches = skipped.batches(100);
+        trainer.step(batches.next_batch()).expect("the shapes fit");
+        let mut out = [0.0; CLASSES];
+        let counted = allocations(|| {
+            for _ in 0..3 {
+                trainer.step(batches.next_batch()).expect("the shapes fit");
+                trainer.model().logits_into(first.x(), &mut out).expect("the shapes fit");
+                trainer
+                    .model()
+                    .predict_proba_into(skipped.x().select(&[7]).expect("a row"), &mut out)
+                    .expect("they fit");
+            }
+        });
+        assert_eq!(counted, 0, "{level}");
+        assert!((out.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{level}: {out:?} are probabilities");
+    }
+}
+
+/// All logits of 20,000 rows and 1000 classes are 80 MB; beside data and answer less than 16 MB are held.
+#[test]
+fn predicting_many_rows_and_classes_takes_bounded_memory() {
+    const MOST: usize = 16 << 20;
+    let (rows, classes) = (20_000, 1000);
+    let values = Random::new(6).numbers(rows * 2, 1.0);
+    let (labels, w) = (vec![7_u32; rows], Random::new(7).numbers(2 * classes, 1.0));
+    let x = Matrix::from_f32(&values, 2).expect("two features");
+    let model = SoftmaxRegression::from_row_major(&w, &vec![0.0; classes], 2, classes).expect("the lengths fit");
+    let batch = || Batch::new(x, &labels[..]).expect("rows agree");
+    let (answer, predicting) = peak(|| model.predict(x).expect("the shapes fit"));
+    let (top, ranking) = peak(|| model.top_k(x, 5).expect("the shapes fit"));
+    let (evaluation, evaluating) = peak(|| model.evaluate(batch()).expect("the shapes fit"));
+    assert!(predicting < MOST + 4 * rows, "{predicting} bytes to predict");
+    assert!(ranking < MOST + 20 * rows, "{ranking} bytes to rank");
+    assert!(evaluating < MOST, "{evaluating} bytes to evaluate");
+    // The pieces are the whole: the same classes, the same losses in the same order.
+    let mut proba = model.predict_log_proba(x).expect("the shapes fit");
+    let best =
+        |row: &[f32]| (0..).zip(row).fold((0, f32::MIN), |best, at| if *at.1 > best.1 { (at.0, *at.1) } else { best });
+    assert!(proba.chunks_exact(classes).map(|row| best(row).0).eq(answer.iter().copied()));
+    assert!(top.chunks_exact(5).map(|row| row[0]).eq(answer.iter().copied()));
+    model.logits_into(x, &mut proba).expect("the shapes fit");
+    let mut losses = vec![0.0; rows];
+    let sum =
+        kernel::cross_entropy(model.level(), batch().targets, classes, &mut proba, &mut losses).expect("they fit");
+    assert_eq!(evaluation.log_loss, sum / rows as f64);
 }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use softreg::{Batch, Error, Level, Matrix, Parameters, Sgd, SoftmaxRegression, Targets, Trainer, kernel};
+use softreg::{Batch, Dataset, Error, Level, Matrix, Parameters, Sgd, SoftmaxRegression, Targets, Trainer, kernel};
 use support::levels::levels;
 
 /// Everything that a kernel may write, for 5 rows, 7 features, 3 classes unless a test changes it.
@@ -306,5 +306,58 @@ fn top_k_starts_with_what_predict_says_whatever_the_logits() {
         let top = model.top_k(x, 3).expect("three of three");
         assert_eq!(top[..1], model.predict(x).expect("the model's shape"), "{bias:?}");
         assert_eq!(top.iter().sum::<u32>(), 3, "{bias:?}: each class once");
+    }
+}
+
+/// Dimensions that no memory holds are errors where they come with data, and a panic that says so where the program gave
+/// them; never an abort, and never less memory than they take.
+#[test]
+fn dimensions_that_no_memory_holds_are_refused() {
+    for (features, classes) in [(1, usize::MAX), (usize::MAX, 1), (usize::MAX, usize::MAX), (1 << 60, 1), (1, 1 << 58)]
+    {
+        let found = SoftmaxRegression::try_zeros(features, classes);
+        assert!(matches!(found, Err(Error::Memory { .. })), "{features} x {classes}: {found:?}");
+        let panic = std::panic::catch_unwind(|| Parameters::zeros(features, classes)).expect_err("no such memory");
+        let said = panic.downcast_ref::<String>().expect("a message");
+        assert!(said.contains("no memory"), "{said}");
+    }
+    let found = softreg::metrics::confusion_matrix(&[], &[], usize::MAX);
+    assert!(matches!(found, Err(Error::Memory { .. })), "{found:?}");
+    let found = softreg::metrics::confusion_matrix(&[0], &[5], 5);
+    assert!(matches!(found, Err(Error::Label { row: 0, label: 5, classes: 5 })), "{found:?}");
+}
+
+/// No rows of very many features have no index, and one row's takes no longer than its values are many.
+#[test]
+fn an_index_of_many_features_and_few_rows_is_soon_built() {
+    let none = Dataset::from_u8(vec![], vec![], usize::MAX, 2).expect("no rows of any width");
+    assert!(!none.skip_zeros().skips_zeros());
+    let mut pixels = vec![0; 1 << 20];
+    pixels.iter_mut().step_by(100).for_each(|pixel| *pixel = 1);
+    let wide = Dataset::from_u8(pixels, vec![0], 1 << 20, 2).expect("one row").skip_zeros();
+    assert!(wide.skips_zeros());
+}
+
+#[test]
+fn a_length_that_is_no_multiple_names_the_width() {
+    let found = Matrix::from_f32(&[0.0; 783], 784).expect_err("783 of 784");
+    assert_eq!(found.to_string(), "matrix values: found 783 elements, expected a multiple of 784 (whole rows)");
+}
+
+/// `with_scale` multiplies what the values read as; bytes of another unit have a constructor of their own.
+#[test]
+fn a_scale_multiplies_pixels_as_it_multiplies_values() {
+    for level in levels() {
+        let one = Parameters::from_row_major(&[1.0], &[0.0], 1, 1).expect("1 x 1");
+        let read = |x: Result<Matrix<'_>, Error>| {
+            let mut logit = [0.0];
+            kernel::forward(level, x.expect("one value"), &one, &mut logit).expect("the shapes fit");
+            logit[0]
+        };
+        assert_eq!(read(Matrix::from_u8(&[255], 1)), 1.0, "{level}");
+        assert_eq!(read(Matrix::from_u8(&[255], 1).map(|x| x.with_scale(2.0))), 2.0, "{level}");
+        assert_eq!(read(Matrix::from_u8_scaled(&[255], 1, 2.0)), 510.0, "{level}");
+        assert_eq!(read(Matrix::from_u8_scaled(&[3], 1, 1.0).map(|x| x.with_scale(0.5))), 1.5, "{level}");
+        assert_eq!(read(Matrix::from_f32(&[3.0], 1).map(|x| x.with_scale(2.0).with_scale(2.0))), 12.0, "{level}");
     }
 }
