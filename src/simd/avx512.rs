@@ -157,3 +157,18 @@ impl Simd for Avx512 {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::first;
+
+    /// Needs no CPU that has the instructions: the mask is a number like any other.
+    #[test]
+    fn a_mask_has_the_first_lanes_and_no_other() {
+        for lanes in 0..=16 {
+            for lane in 0..16 {
+                assert_eq!(first(lanes) >> lane & 1 == 1, lane < lanes, "lane {lane} of a mask of {lanes}");
+            }
+        }
+    }
+}

@@ -233,3 +233,6 @@ macro_rules! arrays {
     };
 }
 use arrays;
+
+#[cfg(test)]
+mod tests;
