@@ -6,7 +6,7 @@ mod support;
 use std::hint::black_box;
 
 use softreg::{Level, Matrix, Parameters, Targets, kernel};
-use support::compare::{same_bits, ulps};
+use support::compare::{UNIT, same_bits, ulps};
 use support::data::{cross_entropy, forward, log_softmax, softmax};
 use support::expect::{self, wide};
 use support::failures::Failures;
@@ -111,6 +111,116 @@ fn exp_of_a_slice_does_not_depend_on_its_length_or_alignment() {
             kernel::exp(level, &mut values);
             same_bits(&values, &singly[..len]).unwrap_or_else(|error| panic!("{level}, length {len}: {error}"));
             values.intact().unwrap_or_else(|error| panic!("{level}, length {len}: {error}"));
+        }
+    }
+}
+
+/// Mean relative errors of neighbouring arguments: the roundings, at random, average out, and what a polynomial is off by
+/// remains. A hundred times finer than the errors of single results.
+struct Bins {
+    low: f64,
+    width: f64,
+    /// Of the errors, and how many they are.
+    sums: Vec<(f64, f64)>,
+}
+
+impl Bins {
+    /// In relative error, what may remain of roundings in the mean of one result: one has a standard deviation of 4e-8.
+    const NOISE: f64 = 1.5e-7;
+
+    fn over(low: f64, high: f64, bins: usize) -> Self {
+        Self { low, width: (high - low) / bins as f64, sums: vec![(0.0, 0.0); bins] }
+    }
+
+    fn add(&mut self, at: f64, error: f64) {
+        let bin = (at - self.low) / self.width;
+        if bin >= 0.0
+            && let Some((sum, count)) = self.sums.get_mut(bin as usize)
+        {
+            (*sum, *count) = (*sum + error, *count + 1.0);
+        }
+    }
+
+    fn check(&self, bound: f64) -> Result<(), String> {
+        for (bin, (sum, count)) in self.sums.iter().enumerate() {
+            let (at, mean) = (self.low + (bin as f64 + 0.5) * self.width, sum / count);
+            let noise = Self::NOISE / count.sqrt();
+            if mean.is_nan() || mean.abs() > bound + noise || noise > bound / 3.0 {
+                return Err(format!("off by {mean:e} around {at:.4}, of {count} arguments; {bound:e} is documented"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Enough of them, and narrow ones at both ends, where a polynomial's error is largest and turns fastest.
+fn bins_over(low: f64, high: f64) -> [Bins; 3] {
+    let end = 0.0015;
+    [Bins::over(low, high, 64), Bins::over(low, low + end, 1), Bins::over(high - end, high, 1)]
+}
+
+/// The largest relative errors that `kernel/exp.rs` states for its polynomials.
+const EXP_BOUND: f64 = 4e-9;
+const LN_BOUND: f64 = 7e-9;
+
+/// Half as much again where products and sums round separately: small arguments then lose more to the product of the
+/// square, and not at random.
+fn at(level: Level, bound: f64) -> f64 {
+    if level.name() == "portable" { 1.5 * bound } else { bound }
+}
+
+/// Over the arguments that are not reduced.
+#[test]
+fn the_polynomial_of_exp_keeps_its_own_bound() {
+    let half = std::f64::consts::LN_2 / 2.0;
+    let inputs = Random::new(21).numbers(1 << 23, half as f32);
+    for level in levels() {
+        let (mut got, mut bins) = (inputs.clone(), bins_over(-half, half));
+        kernel::exp(level, &mut got);
+        for (&x, &got) in inputs.iter().zip(&got) {
+            let error = f64::from(got) / f64::from(x).exp() - 1.0;
+            bins.iter_mut().for_each(|bins| bins.add(x.into(), error));
+        }
+        bins.iter()
+            .for_each(|bins| bins.check(at(level, EXP_BOUND)).unwrap_or_else(|error| panic!("{level}: {error}")));
+    }
+}
+
+/// The logarithm as losses show it. Of `ones` logits 0 and one of d the sum of the exponentials is `ones + exp(d)`,
+/// rounded once, which is known to the bit; the loss of the first class is its logarithm. So the sums are spread evenly
+/// over every mantissa, at several exponents.
+#[test]
+fn the_logarithm_keeps_its_bounds_at_every_mantissa_and_exponent() {
+    let mut random = Random::new(22);
+    for level in levels() {
+        let mut bins = bins_over(0.5f64.sqrt() - 1.0, 2f64.sqrt() - 1.0);
+        let mut by_exponent = [(0.0, 0.0); 5];
+        for ones in 1..=16 {
+            let rows = 1 << if ones == 1 { 23 } else { 15 };
+            let logits: Vec<f32> = (0..rows).map(|_| (random.number(0.5) + 0.5).max(1e-4).ln()).collect();
+            let mut powers = logits.clone();
+            kernel::exp(level, &mut powers);
+            let row = |&d: &f32| (0..=ones).map(move |class| if class == ones { d } else { 0.0 });
+            let rows: Vec<f32> = logits.iter().flat_map(row).collect();
+            let (losses, _) = cross_entropy(level, Targets::from_u8(&vec![0; logits.len()]), &rows);
+            for (power, loss) in powers.iter().zip(losses) {
+                let sum = f64::from(ones as f32 + power);
+                let (exact, exponent) = (sum.ln(), (sum * 2f64.sqrt()).log2().floor());
+                let error = loss / exact - 1.0;
+                assert!(error.abs() <= 4.0 * UNIT, "{level}: ln {sum} is {loss}, wanted {exact}");
+                // With larger exponents the polynomial is the lesser part.
+                if exponent <= 1.0 {
+                    bins.iter_mut().for_each(|bins| bins.add(sum / exponent.exp2() - 1.0, error));
+                }
+                let (sum, count) = &mut by_exponent[exponent as usize];
+                (*sum, *count) = (*sum + error, *count + 1.0);
+            }
+        }
+        bins.iter().for_each(|bins| bins.check(at(level, LN_BOUND)).unwrap_or_else(|error| panic!("{level}: {error}")));
+        // The parts of ln 2 are off by less than the polynomial.
+        for (exponent, (sum, count)) in by_exponent.into_iter().enumerate() {
+            let mean: f64 = sum / count;
+            assert!(mean.abs() <= LN_BOUND, "{level}: off by {mean:e} at exponent {exponent}, of {count} arguments");
         }
     }
 }
