@@ -243,3 +243,19 @@ fn predicting_many_rows_and_classes_takes_bounded_memory() {
         kernel::cross_entropy(model.level(), batch().targets, classes, &mut proba, &mut losses).expect("they fit");
     assert_eq!(evaluation.log_loss, sum / rows as f64);
 }
+
+/// Not even in a model that was trained on rows with an index of their zeros.
+#[test]
+fn predicting_with_a_trained_model_allocates_nothing() {
+    let (plain, skipped) = (values(), skipped());
+    for (level, data) in levels().into_iter().flat_map(|level| [&plain, &skipped].map(|data| (level, data))) {
+        let mut trainer = Trainer::new(SoftmaxRegression::zeros(FEATURES, CLASSES).with_level(level), Sgd::new(0.001));
+        trainer.step(data.as_batch()).expect("the shapes fit");
+        let model = trainer.into_model();
+        let mut out = vec![0.0; ROWS * CLASSES];
+        for (name, x) in [("plain", plain.x()), ("indexed", skipped.x())] {
+            let counted = allocations(|| model.predict_proba_into(x, &mut out).expect("the shapes fit"));
+            assert_eq!(counted, 0, "{level}, trained on {data:?}, {name} rows");
+        }
+    }
+}

@@ -121,6 +121,19 @@ fn a_split_is_exact() {
 }
 
 #[test]
+fn a_split_of_pixels_is_exact() {
+    let data = Dataset::from_u8((0..40).collect(), (0..20).map(|row| row % 7).collect(), 2, CLASSES).unwrap();
+    let (first, rest) = data.split_at(13).unwrap();
+    for part in [&first, &rest] {
+        assert_eq!(part.to_f32().len(), 2 * part.rows());
+        let read: Vec<f32> = contents(part.as_batch(), CLASSES).into_iter().flat_map(|(values, _)| values).collect();
+        assert!(read.iter().zip(part.to_f32()).all(|(read, copied)| (read - copied).abs() < 1e-6), "{part:?}");
+    }
+    assert_eq!([first.to_f32(), rest.to_f32()].concat(), data.to_f32());
+    assert_eq!([first.one_hot(), rest.one_hot()].concat(), data.one_hot());
+}
+
+#[test]
 fn a_dataset_can_be_sent_and_shared() {
     fn sent_and_shared<T: Send + Sync + Clone + 'static>(_: &T) {}
     sent_and_shared(&numbered(1));

@@ -4,7 +4,7 @@
 mod support;
 
 use proptest::prelude::*;
-use softreg::{Batch, Dataset, Error, Level, Reduction, Sgd, SoftmaxRegression, Trainer};
+use softreg::{Batch, Dataset, Error, Level, Matrix, Reduction, Sgd, SoftmaxRegression, Targets, Trainer};
 use support::cases::Shape;
 use support::compare::Expected;
 use support::expect::{self, wide};
@@ -149,6 +149,130 @@ fn what_is_not_finite_is_not_skipped() {
     }
 }
 
+/// Features of four kinds; rows with values in one kind each, ten of each kind; then a row with values in the first three.
+/// Features of a kind are zero in the same rows, so that an index puts them together; in their own order a vector's
+/// lanes go through the kinds in turn, each beginning with another.
+mod kinds {
+    use super::*;
+
+    pub(super) const FEATURES: usize = 64;
+    pub(super) const CLASSES: usize = 10;
+    /// With fewer nothing is skipped.
+    pub(super) const FEWEST_CLASSES: usize = 8;
+    /// The row of three kinds.
+    pub(super) const MIXED: usize = 40;
+
+    fn kind(feature: usize) -> usize {
+        (feature + feature / 16) % 4
+    }
+
+    pub(super) fn datasets(classes: usize) -> [Dataset; 2] {
+        let has_value =
+            |row: usize, feature: usize| if row == MIXED { kind(feature) < 3 } else { kind(feature) == row % 4 };
+        let pixels: Vec<u8> =
+            (0..=MIXED).flat_map(|row| (0..FEATURES).map(move |f| u8::from(has_value(row, f)) * 255)).collect();
+        let values = pixels.iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
+        [
+            Dataset::from_u8(pixels, vec![0; MIXED + 1], FEATURES, classes),
+            Dataset::from_f32(values, vec![0; MIXED + 1], FEATURES, classes),
+        ]
+        .map(|data| data.expect("the lengths fit"))
+    }
+
+    /// Weights of class 0 whose sum over the mixed row depends on its order, and on nothing else: 16 features each of
+    /// 2^30, -2^30 and 1/8. Half of the lanes that begin with one kind and take the others in turn lose their eighths in
+    /// 2^30. Where all lanes take the kinds in one order, all eighths are lost or none.
+    pub(super) fn model(level: Level, classes: usize) -> SoftmaxRegression {
+        let mut w = vec![0.0; FEATURES * classes];
+        for (feature, w) in w.chunks_exact_mut(classes).enumerate() {
+            w[0] = [1_073_741_824.0, -1_073_741_824.0, 0.125, 5.0][kind(feature)];
+        }
+        let model = SoftmaxRegression::from_row_major(&w, &vec![0.0; classes], FEATURES, classes);
+        model.expect("the lengths fit").with_level(level)
+    }
+
+    pub(super) const IN_THEIR_OWN_ORDER: f64 = 1.0;
+    pub(super) const IN_ANY_OF_AN_INDEX: [f64; 2] = [0.0, 2.0];
+
+    /// The loss of label 0 where the other logits are 0.
+    pub(super) fn loss(logit: f64, classes: usize) -> f64 {
+        (logit.exp() + (classes - 1) as f64).ln() - logit
+    }
+
+    pub(super) fn batch<'a>(data: &'a Dataset, rows: &'a [usize]) -> Batch<'a> {
+        let targets = Targets::from_u8(&[0; MIXED + 1][..rows.len()]);
+        Batch::new(data.x().select(rows).expect("indices in range"), targets).expect("rows agree")
+    }
+}
+
+/// That zeros are skipped does not show in the results but for the order of the sums, which is then the index's.
+#[test]
+fn a_trainers_sums_come_in_the_order_of_the_rows_index_where_the_classes_are_enough() {
+    for (level, classes) in levels().into_iter().flat_map(|level| [7, 8, 10, 13].map(|classes| (level, classes))) {
+        for dense in kinds::datasets(classes) {
+            let skipping = dense.clone().skip_zeros();
+            assert!(skipping.skips_zeros());
+            let has_logit = |data: &Dataset, among: &[f64]| {
+                // Too small a step to change anything.
+                let mut trainer = Trainer::new(kinds::model(level, classes), Sgd::new(1e-30));
+                let losses = [0; 2].map(|_| trainer.step(kinds::batch(data, &[kinds::MIXED])).expect("a step"));
+                assert_eq!(losses[0], losses[1], "{level}, {data:?}");
+                let near = |logit: &f64| (losses[0] - kinds::loss(*logit, classes)).abs() < 1e-5;
+                assert!(among.iter().any(near), "{level}, {data:?}: a loss of {}", losses[0]);
+            };
+            has_logit(&dense, &[kinds::IN_THEIR_OWN_ORDER]);
+            match classes < kinds::FEWEST_CLASSES {
+                true => has_logit(&skipping, &[kinds::IN_THEIR_OWN_ORDER]),
+                false => has_logit(&skipping, &kinds::IN_ANY_OF_AN_INDEX),
+            }
+        }
+    }
+}
+
+/// What a trainer gives back is an ordinary model, whatever it was trained on.
+#[test]
+fn a_trained_model_is_the_same_model_made_from_its_weights() {
+    for (level, dense) in
+        levels().into_iter().flat_map(|level| kinds::datasets(kinds::CLASSES).map(|data| (level, data)))
+    {
+        let skipping = dense.clone().skip_zeros();
+        let mut trainer = Trainer::new(kinds::model(level, kinds::CLASSES), Sgd::new(1e-3));
+        trainer.step(kinds::batch(&skipping, &[1, 2, 3])).expect("a step");
+        let model = trainer.into_model();
+        let (w, b) = (model.to_row_major(), model.bias());
+        let rebuilt = SoftmaxRegression::from_row_major(&w, b, kinds::FEATURES, kinds::CLASSES);
+        let rebuilt = rebuilt.expect("the lengths fit").with_level(level);
+        let logits = |model: &SoftmaxRegression, x: Matrix<'_>| {
+            let mut logits = vec![f32::NAN; x.rows() * kinds::CLASSES];
+            model.logits_into(x, &mut logits).expect("the shapes fit");
+            logits.iter().map(|logit| logit.to_bits()).collect::<Vec<_>>()
+        };
+        let expected = logits(&rebuilt, dense.x());
+        for (rows, x) in [("plain", dense.x()), ("indexed", skipping.x())] {
+            assert_eq!(logits(&model, x), expected, "{level}, {dense:?}: logits of {rows} rows");
+            assert_eq!(logits(&rebuilt, x), expected, "{level}, {dense:?}: the rebuilt model's logits of {rows} rows");
+        }
+    }
+}
+
+/// A rate that overflows with the scale is infinite, and times a zero NaN: the step is refused where zeros are skipped as
+/// where they are not.
+#[test]
+fn no_zero_hides_a_rate_that_is_not_finite() {
+    for (level, dense) in
+        levels().into_iter().flat_map(|level| kinds::datasets(kinds::CLASSES).map(|data| (level, data)))
+    {
+        for data in [dense.clone(), dense.skip_zeros()] {
+            let zeros = SoftmaxRegression::zeros(kinds::FEATURES, kinds::CLASSES).with_level(level);
+            let mut trainer = Trainer::new(zeros.clone(), Sgd::new(1e38));
+            let Batch { x, targets } = kinds::batch(&data, &[0, 4, 8]);
+            let found = trainer.step(Batch::new(x.with_scale(1e10), targets).expect("rows agree"));
+            assert!(matches!(found, Err(Error::NonFiniteStep)), "{level}, {data:?}: {found:?}");
+            assert_eq!(trainer.into_model(), zeros, "{level}, {data:?}");
+        }
+    }
+}
+
 #[test]
 fn only_data_with_zeros_is_indexed() {
     let indexed = |pixels: Vec<u8>| {
@@ -159,6 +283,20 @@ fn only_data_with_zeros_is_indexed() {
     assert!(indexed([[0; 16], [1; 16]].concat()));
     assert!(!indexed(vec![1; 160]));
     assert!(!indexed(vec![]));
+}
+
+/// Two fifths of the blocks must be zero, in rows spread evenly over all.
+#[test]
+fn two_fifths_of_all_rows_blocks_must_be_zero() {
+    let indexed = |zero: &dyn Fn(usize) -> bool| {
+        let pixels = (0..2000).flat_map(|row| [u8::from(!zero(row)); 16]).collect();
+        let data = Dataset::from_u8(pixels, vec![0; 2000], 16, 1).expect("the lengths fit");
+        data.skip_zeros().skips_zeros()
+    };
+    assert!(indexed(&|row| row % 100 < 41));
+    assert!(!indexed(&|row| row % 100 < 39));
+    assert!(indexed(&|row| row >= 1100), "the last rows count");
+    assert!(!indexed(&|row| row < 700), "the first rows are not all");
 }
 
 /// What a trainer leaves behind after a few steps: losses, the loss of all rows, weights.
