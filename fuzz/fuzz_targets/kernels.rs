@@ -12,8 +12,8 @@ use compare::Expected;
 use expect::wide;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use softreg::{Level, Matrix, Targets, Weights, kernel};
-use softreg_fuzz::numbers::Cycle;
+use softreg::{Level, Matrix, Parameters, Targets, kernel};
+use softreg_fuzz::numbers::Stream;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -37,13 +37,13 @@ fuzz_target!(|input: Input| {
     let level = levels[usize::from(input.level) % levels.len()];
     let (rows, features) = (usize::from(input.rows) % 40, usize::from(input.features) % 140 + 1);
     let classes = usize::from(input.classes) % 80 + 1;
-    let mut numbers = Cycle::new(&input.bytes);
+    let mut numbers = Stream::new(&input.bytes);
     products(level, [rows, features, classes], &input, &mut numbers);
     rows_of_logits(level, [rows, classes], input.soft, &mut numbers);
     exponential(level, &numbers.any(rows));
 });
 
-fn products(level: Level, [rows, features, classes]: [usize; 3], input: &Input, numbers: &mut Cycle<'_>) {
+fn products(level: Level, [rows, features, classes]: [usize; 3], input: &Input, numbers: &mut Stream<'_>) {
     let stored = rows + 1;
     let (values, pixels) = (numbers.small(stored * features), numbers.bytes(stored * features));
     let index = if input.selected { numbers.below(rows, stored) } else { (0..rows).collect() };
@@ -64,32 +64,32 @@ fn products(level: Level, [rows, features, classes]: [usize; 3], input: &Input, 
     let x = x.expect("whole rows");
     let x = if input.selected { x.select(&index).expect("indices in range") } else { x };
 
-    let pack = || Weights::from_row_major(&w, features, classes).expect("the lengths fit");
+    let pack = || Parameters::from_row_major(&w, &b, features, classes).expect("the lengths fit");
     let (w64, b64, r64) = (wide(&w), wide(&b), wide(&residual));
     let mut logits = vec![f32::NAN; rows * classes];
-    kernel::forward(level, x, &pack(), &b, &mut logits).expect("the shapes fit");
+    kernel::forward(level, x, &pack(), &mut logits).expect("the shapes fit");
     assert_keeps("forward", &expect::forward(&x64, &w64, &b64), &logits);
 
-    let (mut gradient, mut bias) = (pack(), b.clone());
-    kernel::gradient(level, x, &residual, &mut gradient, &mut bias).expect("the shapes fit");
+    let mut gradient = pack();
+    kernel::gradient(level, x, &residual, &mut gradient).expect("the shapes fit");
     let expected = expect::gradient(&x64, &r64, features, classes);
     assert_keeps("gradient", &expected.0, &gradient.to_row_major());
-    assert_keeps("bias gradient", &expected.1, &bias);
+    assert_keeps("bias gradient", &expected.1, gradient.bias());
 
-    let (mut gradient, mut bias) = (pack(), b.clone());
-    kernel::gradient_accumulate(level, x, &residual, &mut gradient, &mut bias).expect("the shapes fit");
+    let mut gradient = pack();
+    kernel::gradient_accumulate(level, x, &residual, &mut gradient).expect("the shapes fit");
     let expected = expect::sgd_step(&x64, &r64, -1.0, &w64, &b64);
     assert_keeps("accumulated gradient", &expected.0, &gradient.to_row_major());
-    assert_keeps("accumulated bias gradient", &expected.1, &bias);
+    assert_keeps("accumulated bias gradient", &expected.1, gradient.bias());
 
-    let (mut weights, mut bias) = (pack(), b.clone());
-    kernel::sgd_step(level, x, &residual, learning_rate, &mut weights, &mut bias).expect("the shapes fit");
+    let mut parameters = pack();
+    kernel::sgd_step(level, x, &residual, learning_rate, &mut parameters).expect("the shapes fit");
     let expected = expect::sgd_step(&x64, &r64, learning_rate.into(), &w64, &b64);
-    assert_keeps("sgd_step", &expected.0, &weights.to_row_major());
-    assert_keeps("sgd_step bias", &expected.1, &bias);
+    assert_keeps("sgd_step", &expected.0, &parameters.to_row_major());
+    assert_keeps("sgd_step bias", &expected.1, parameters.bias());
 }
 
-fn rows_of_logits(level: Level, [rows, classes]: [usize; 2], soft: bool, numbers: &mut Cycle<'_>) {
+fn rows_of_logits(level: Level, [rows, classes]: [usize; 2], soft: bool, numbers: &mut Stream<'_>) {
     let logits = numbers.any(rows * classes);
     let z = wide(&logits);
     let mut p = logits.clone();

@@ -13,8 +13,8 @@ use compare::same_bits;
 use expect::wide;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use softreg::{Level, Matrix, Targets, Weights, kernel};
-use softreg_fuzz::numbers::Cycle;
+use softreg::{Level, Matrix, Parameters, Targets, kernel};
+use softreg_fuzz::numbers::Stream;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -34,8 +34,7 @@ struct Data {
     values: Vec<f32>,
     labels: Vec<u32>,
     probabilities: Option<Vec<f32>>,
-    weights: Weights,
-    bias: Vec<f32>,
+    parameters: Parameters,
 }
 
 /// What one part contributes.
@@ -47,19 +46,12 @@ struct Outcome {
 }
 
 impl Data {
-    fn run(
-        &self,
-        level: Level,
-        x: Matrix<'_>,
-        targets: Targets<'_>,
-        gradient: &mut Weights,
-        bias: &mut [f32],
-    ) -> Outcome {
+    fn run(&self, level: Level, x: Matrix<'_>, targets: Targets<'_>, gradient: &mut Parameters) -> Outcome {
         let mut logits = vec![f32::NAN; x.rows() * self.classes];
-        kernel::forward(level, x, &self.weights, &self.bias, &mut logits).expect("the shapes fit");
+        kernel::forward(level, x, &self.parameters, &mut logits).expect("the shapes fit");
         let (mut residual, mut losses) = (logits.clone(), vec![f64::NAN; x.rows()]);
         kernel::cross_entropy(level, targets, self.classes, &mut residual, &mut losses).expect("the shapes fit");
-        kernel::gradient_accumulate(level, x, &residual, gradient, bias).expect("the shapes fit");
+        kernel::gradient_accumulate(level, x, &residual, gradient).expect("the shapes fit");
         Outcome { logits, losses, residual }
     }
 
@@ -91,32 +83,36 @@ fuzz_target!(|input: Input| {
     let level = levels[usize::from(input.level) % levels.len()];
     let (rows, features) = (usize::from(input.rows) % 80, usize::from(input.features) % 70 + 1);
     let classes = usize::from(input.classes) % 80 + 1;
-    let mut numbers = Cycle::new(&input.bytes);
+    let mut numbers = Stream::new(&input.bytes);
     let data = Data {
         features,
         classes,
         values: numbers.small(rows * features),
         labels: numbers.below(rows, classes).into_iter().map(|label| label as u32).collect(),
         probabilities: input.soft.then(|| numbers.positive(rows * classes)),
-        weights: Weights::from_row_major(&numbers.small(features * classes), features, classes)
-            .expect("the lengths fit"),
-        bias: numbers.small(classes),
+        parameters: Parameters::from_row_major(
+            &numbers.small(features * classes),
+            &numbers.small(classes),
+            features,
+            classes,
+        )
+        .expect("the lengths fit"),
     };
-    let start = || (Weights::zeros(features, classes), vec![0.0; classes]);
+    let start = || Parameters::zeros(features, classes);
 
-    let (mut gradient, mut bias) = start();
-    let whole = data.run(level, data.x(0..rows), data.targets(0..rows), &mut gradient, &mut bias);
+    let mut gradient = start();
+    let whole = data.run(level, data.x(0..rows), data.targets(0..rows), &mut gradient);
     let (mut w_expected, mut b_expected) =
         expect::gradient(&wide(&data.values), &wide(&whole.residual), features, classes);
     w_expected = w_expected.around(&gradient.to_row_major());
-    b_expected = b_expected.around(&bias);
+    b_expected = b_expected.around(gradient.bias());
 
     let mut cuts: Vec<usize> = input.cuts.iter().take(8).map(|&cut| usize::from(cut) % (rows + 1)).collect();
     cuts.extend([0, rows]);
     cuts.sort_unstable();
     let all: Vec<usize> = (0..rows).collect();
     for selected in [false, true] {
-        let (mut gradient, mut bias) = start();
+        let mut gradient = start();
         let mut parts = Outcome::default();
         for part in cuts.windows(2).map(|cut| cut[0]..cut[1]) {
             let (x, targets) = match selected {
@@ -127,13 +123,13 @@ fuzz_target!(|input: Input| {
                     (x, data.targets(0..rows).select(select).expect("indices in range"))
                 }
             };
-            let part = data.run(level, x, targets, &mut gradient, &mut bias);
+            let part = data.run(level, x, targets, &mut gradient);
             parts.logits.extend(part.logits);
             parts.losses.extend(part.losses);
             parts.residual.extend(part.residual);
         }
         assert_same(&whole, &parts);
         w_expected.check(&gradient.to_row_major()).unwrap_or_else(|error| panic!("gradient: {error}"));
-        b_expected.check(&bias).unwrap_or_else(|error| panic!("bias gradient: {error}"));
+        b_expected.check(gradient.bias()).unwrap_or_else(|error| panic!("bias gradient: {error}"));
     }
 });

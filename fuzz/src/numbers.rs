@@ -1,20 +1,29 @@
-//! Numbers and indices from the fuzzer's bytes, as many as are asked for: the bytes are taken again from the start when
-//! they run out.
+//! Numbers and indices from the fuzzer's bytes, as many as are asked for: first the bytes themselves, then those of a
+//! generator that all of them seed, so that a short input is varied data too.
 
-/// A cycle over bytes; zeros if there are none.
-pub struct Cycle<'a> {
-    bytes: std::iter::Cycle<std::slice::Iter<'a, u8>>,
+/// The bytes, and then a generator's.
+pub struct Stream<'a> {
+    bytes: std::slice::Iter<'a, u8>,
+    /// SplitMix64's.
+    state: u64,
 }
 
-impl<'a> Cycle<'a> {
+impl<'a> Stream<'a> {
     /// Starts at the first byte.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes: bytes.iter().cycle() }
+        // FNV-1a.
+        let hash = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        Self { bytes: bytes.iter(), state: bytes.iter().fold(0xcbf2_9ce4_8422_2325, hash) }
     }
 
     /// The next byte.
     pub fn byte(&mut self) -> u8 {
-        self.bytes.next().copied().unwrap_or(0)
+        if let Some(&byte) = self.bytes.next() {
+            return byte;
+        }
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        ((z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 56) as u8
     }
 
     /// The next `len` bytes.
