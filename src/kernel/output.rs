@@ -91,30 +91,42 @@ impl<R> Panels<'_, R> {
 }
 
 impl<R: Rule> Panels<'_, R> {
-    /// `A = rule(A, sum)` of a tile's sums, whose first vector of features and first class are given. The last vector has
-    /// `last_lanes` features.
+    /// `A = rule(A, sum)` of a tile's sums, whose first vector of features and first class are given.
     #[inline(always)]
     pub(super) fn write_sums<S: Simd, const V: usize, const G: usize>(
         &mut self,
         simd: S,
         [vector, first]: [usize; 2],
-        last_lanes: usize,
         acc: [[S::Vector; G]; V],
     ) {
+        // A copy, or the compiler reads the rule anew after every store.
+        let rule = self.rule;
         for v in 0..V {
             let (panel, part) = ((vector + v) * S::LANES / PANEL, (vector + v) % (PANEL / S::LANES));
             let lines = &mut self.lines[panel * self.classes + first..][..G];
-            let lanes = if v + 1 == V { last_lanes } else { S::LANES };
             for g in 0..G {
                 let a = &mut S::arrays_mut(&mut lines[g].0).0[part];
-                let sum = self.rule.apply(simd, acc[v][g], simd.load(a));
-                if lanes == S::LANES {
-                    simd.store(sum, a);
-                } else {
-                    // What fills the panel up stays zero even where the sum is not finite.
-                    simd.store_partial(sum, &mut a.as_mut()[..lanes]);
-                }
+                simd.store(rule.apply(simd, acc[v][g], simd.load(a)), a);
             }
+        }
+    }
+
+    /// The same of one vector with no more than `lanes` features. What fills the panel up stays zero even where the sum is
+    /// not finite.
+    #[inline(always)]
+    pub(super) fn write_partial<S: Simd, const G: usize>(
+        &mut self,
+        simd: S,
+        [vector, first]: [usize; 2],
+        lanes: usize,
+        acc: [S::Vector; G],
+    ) {
+        let (panel, part) = (vector * S::LANES / PANEL, vector % (PANEL / S::LANES));
+        let lines = &mut self.lines[panel * self.classes + first..][..G];
+        for g in 0..G {
+            let a = &mut S::arrays_mut(&mut lines[g].0).0[part];
+            let sum = self.rule.apply(simd, acc[g], simd.load(a));
+            simd.store_partial(sum, &mut a.as_mut()[..lanes]);
         }
     }
 }

@@ -114,12 +114,12 @@ pub(super) const BLOCK_SPARSE_FORWARD: TileSizes = TileSizes {
     portable: [0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0],
 };
 
-/// Vectors of a block: the one of 16 lanes, or two of fewer.
+/// Vectors of a block-sparse row's panel, all of them.
 pub(super) const BLOCK_SPARSE_UPDATE: TileSizes = TileSizes {
     avx512: [0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1],
     avx2: [0, 0, 0, 2, 2, 2, 0, 0, 0, 0, 0, 0],
-    neon: [0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2, 2],
-    portable: [0, 0, 0, 2, 2, 2, 0, 0, 0, 0, 0, 0],
+    neon: [0, 0, 0, 4, 4, 4, 0, 0, 0, 0, 0, 0],
+    portable: [0, 4, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0],
 };
 
 /// Work on tiles whose size is a constant.

@@ -12,9 +12,18 @@ pub(super) fn split_evenly(len: usize, most: usize) -> impl Iterator<Item = Rang
     (0..count).map(move |piece| start(piece)..start(piece + 1))
 }
 
+/// The same pieces, those of one size together: the range that they cover, which may be empty, and their size.
+#[inline(always)]
+pub(super) fn split_by_size(len: usize, most: usize) -> [(Range<usize>, usize); 2] {
+    let count = len.div_ceil(most);
+    let (size, longer) = (len / count.max(1), len % count.max(1));
+    let middle = longer * (size + 1);
+    [(0..middle, size + 1), (middle..len, size)]
+}
+
 #[cfg(test)]
 mod tests {
-    use super::split_evenly;
+    use super::{split_by_size, split_evenly};
     use alloc::vec::Vec;
 
     #[test]
@@ -26,6 +35,11 @@ mod tests {
                 let sizes = || pieces.iter().map(ExactSizeIterator::len);
                 assert!(sizes().max() <= Some(most) && sizes().max() <= sizes().min().map(|least| least + 1));
                 assert_eq!(pieces.len(), len.div_ceil(most));
+                let by_size = split_by_size(len, most).into_iter().flat_map(|(range, size)| {
+                    let end = range.end;
+                    range.step_by(size).map(move |start| start..end.min(start + size))
+                });
+                assert!(by_size.eq(pieces.iter().cloned()), "{len}, at most {most}");
             }
         }
         assert_eq!(split_evenly(0, 6).count(), 0);

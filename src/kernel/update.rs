@@ -9,7 +9,7 @@ use super::rule::Rule;
 use crate::exec::Divide;
 use crate::layout::{Lanes, Line, PANEL};
 use crate::matrix::AnyRows;
-use crate::simd::{Element, Kernel, Simd, load_start, store_start};
+use crate::simd::{Element, Kernel, Simd, load_start, padded};
 
 /// `A [features, classes] = rule(A, x^T [features, n] * residual [n, classes])`. The fields' shapes are checked by who
 /// makes one.
@@ -86,8 +86,11 @@ impl<R: Rule> Kernel for UpdateBias<'_, R> {
             }
             let sum = simd.add(simd.add(acc[0], acc[1]), simd.add(acc[2], acc[3]));
             let scaled = simd.mul(simd.splat(self.alpha), sum);
-            let updated = self.rule.apply(simd, scaled, load_start(simd, bias));
-            store_start(simd, updated, bias);
+            let mut lanes = padded::<S, f32>(bias, 0.0);
+            simd.store(self.rule.apply(simd, scaled, simd.load(&lanes)), &mut lanes);
+            for (bias, &lane) in bias.iter_mut().zip(lanes.as_ref()) {
+                *bias = lane;
+            }
         }
     }
 }

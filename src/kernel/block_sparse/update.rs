@@ -10,8 +10,10 @@
 //! ```
 //!
 //! A bitmap has a bit for each panel of a row; the loop needs one for each row of a panel, so that bitmaps are transposed.
-//! Each row's blocks are taken in the order of the panels: after a panel, those rows that have it go on to their next
-//! block.
+//! Each row's blocks lie in the order of the panels: a tile takes the next block of each row that has the panel.
+//!
+//! A function is a group of classes by the panels of a word of the bitmaps. One a panel took 1.15 times as long (avx2, Zen
+//! 3).
 
 #![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
 
@@ -20,7 +22,6 @@ use crate::kernel::output::Panels;
 use crate::kernel::plan::{self, TileSizes, Tiled};
 use crate::kernel::rule::Rule;
 use crate::kernel::split::split_evenly;
-use crate::layout::PANEL;
 use crate::matrix::{Block, BlockSparseRows, WORD};
 use crate::simd::{Element, Simd};
 use core::ops::Range;
@@ -51,18 +52,20 @@ pub(in crate::kernel) fn update<S: Simd, T: Element, R: Rule>(
             *next = x.blocks_from(position, range.start);
         }
         for word in range.start / WORD..range.end.div_ceil(WORD) {
-            let bits = transposed_bitmaps(x, rows.clone(), word);
-            for panel in range.start.max(word * WORD)..range.end.min((word + 1) * WORD) {
-                let occupied = core::array::from_fn(|i| bits[i][panel % WORD]);
-                if occupied == [0; WORDS] && panels.rule.keeps() {
-                    continue;
-                }
-                let panel = panel - range.start;
-                for group in split_evenly(classes, const { plan::BLOCK_SPARSE_UPDATE.most_columns::<S>() }) {
-                    let (next, panels, first) = (&next, &mut panels, group.start);
-                    plan::on_tiles(simd, group.len(), Tile { next, occupied, residual, panels, panel, first });
-                }
-                take_blocks(&mut next, occupied);
+            let rows_of_panels = transposed_bitmaps(x, rows.clone(), word);
+            let in_word = range.start.max(word * WORD)..range.end.min((word + 1) * WORD);
+            let before = next;
+            for group in split_evenly(classes, const { plan::BLOCK_SPARSE_UPDATE.most_columns::<S>() }) {
+                next = before;
+                let work = Word {
+                    next: &mut next,
+                    rows_of_panels: &rows_of_panels,
+                    residual,
+                    panels: &mut panels,
+                    range: in_word.clone(),
+                    first: group.start,
+                };
+                plan::on_tiles(simd, group.len(), work);
             }
         }
     }
@@ -83,58 +86,61 @@ fn transposed_bitmaps<T: Element>(x: BlockSparseRows<'_, T>, rows: Range<usize>,
     bits
 }
 
-/// Goes on to the next block in the rows of a set.
-#[inline(always)]
-fn take_blocks<T>(next: &mut [&[Block<T>]; MOST_ROWS], rows: [u64; WORDS]) {
-    for (word, bits) in rows.into_iter().enumerate() {
-        let mut bits = bits;
-        while bits != 0 {
-            let blocks = &mut next[word * WORD + bits.trailing_zeros() as usize];
-            bits &= bits - 1;
-            *blocks = &blocks[1.min(blocks.len())..];
-        }
-    }
-}
-
-/// A panel by a group of classes.
-struct Tile<'a, 'p, T, R> {
-    /// Each row's blocks from the panel on.
-    next: &'a [&'a [Block<T>]; MOST_ROWS],
-    /// The set of the rows that have the panel.
-    occupied: [u64; WORDS],
+/// The panels of one word of the bitmaps by a group of classes.
+struct Word<'a, 'b, 'p, T, R> {
+    /// Each row's blocks from the next panel on.
+    next: &'a mut [&'b [Block<T>]; MOST_ROWS],
+    /// For each panel of the word the set of the rows that have it.
+    rows_of_panels: &'a [[u64; WORD]; WORDS],
     /// `[rows of the block, classes]`
     residual: &'a [f32],
     panels: &'a mut Panels<'p, R>,
-    panel: usize,
+    /// The panels, counted from the first of all.
+    range: Range<usize>,
     /// The group's first class.
     first: usize,
 }
 
-impl<T: Element, R: Rule> Tiled for Tile<'_, '_, T, R> {
+impl<T: Element, R: Rule> Tiled for Word<'_, '_, '_, T, R> {
     const SIZES: TileSizes = plan::BLOCK_SPARSE_UPDATE;
 
-    /// V vectors of the panel at a time.
+    /// A panel, which is V vectors, at a time. One that no row has is left as it is, if the rule allows.
     #[inline(always)]
-    fn tiles<S: Simd, const V: usize, const G: usize>(self, simd: S) {
-        for part in (0..PANEL / S::LANES).step_by(V) {
-            let mut acc = [[simd.splat(0.0); G]; V];
-            for (word, bits) in self.occupied.into_iter().enumerate() {
-                let mut bits = bits;
-                while bits != 0 {
-                    let row = word * WORD + bits.trailing_zeros() as usize;
-                    bits &= bits - 1;
-                    let Some(block) = self.next[row].first() else { break };
-                    let block = S::arrays(block).0;
-                    let mut x = [simd.splat(0.0); V];
-                    for v in 0..V {
-                        x[v] = T::load(simd, &block[part + v]);
-                    }
-                    add_products(simd, x, &self.residual[row * self.panels.classes + self.first..], &mut acc);
-                }
+    fn tiles<S: Simd, const V: usize, const G: usize>(mut self, simd: S) {
+        for panel in self.range.clone() {
+            let mut rows = [0; WORDS];
+            for i in 0..WORDS {
+                rows[i] = self.rows_of_panels[i][panel % WORD];
             }
-            let vector = self.panel * (PANEL / S::LANES) + part;
-            self.panels.write_sums(simd, [vector, self.first], S::LANES, acc);
+            if rows != [0; WORDS] || !self.panels.rule.keeps() {
+                let acc = self.sums::<S, V, G>(simd, rows);
+                self.panels.write_sums(simd, [(panel - self.panels.first) * V, self.first], acc);
+            }
         }
+    }
+}
+
+impl<T: Element, R: Rule> Word<'_, '_, '_, T, R> {
+    /// The sums of the next block of each row of a set.
+    #[inline(always)]
+    fn sums<S: Simd, const V: usize, const G: usize>(&mut self, simd: S, rows: [u64; WORDS]) -> [[S::Vector; G]; V] {
+        let mut acc = [[simd.splat(0.0); G]; V];
+        for (word, bits) in rows.into_iter().enumerate() {
+            let mut bits = bits;
+            while bits != 0 {
+                let row = word * WORD + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let Some((block, after)) = self.next[row].split_first() else { break };
+                self.next[row] = after;
+                let block = S::arrays(block).0;
+                let mut x = [simd.splat(0.0); V];
+                for v in 0..V {
+                    x[v] = T::load(simd, &block[v]);
+                }
+                add_products(simd, x, &self.residual[row * self.panels.classes + self.first..], &mut acc);
+            }
+        }
+        acc
     }
 }
 

@@ -142,13 +142,15 @@ impl<R: Rule> Block<'_, R> {
             }
         }
 
+        // A copy, or the compiler reads the rule anew after every store.
+        let rule = self.rule;
         for f in 0..F {
             if PARTIAL && first + f >= self.features {
                 break;
             }
             for n in 0..N {
                 let a = &mut S::arrays_mut(&mut panels[n / parts][first + f].0).0[n % parts];
-                let sum = self.rule.apply(simd, acc[f][n], simd.load(a));
+                let sum = rule.apply(simd, acc[f][n], simd.load(a));
                 if PARTIAL {
                     // What fills the last panel up stays zero even where the sum is not finite.
                     let own = S::LANES.min(group.len - n * S::LANES);
