@@ -40,7 +40,6 @@ fn main() {
 /// One batch, and what each kernel should make of it.
 struct Case {
     images: Images,
-    start: Parameters,
     packed: softreg::Parameters,
     logits: Vec<f32>,
     residual: Vec<f32>,
@@ -76,7 +75,7 @@ impl Case {
             log_softmax: expect::log_softmax(&wide(&logits), CLASSES),
             cross_entropy,
         };
-        Self { images, start, packed, logits, residual, expected }
+        Self { images, packed, logits, residual, expected }
     }
 
     fn rows(&self) -> usize {

@@ -8,7 +8,7 @@ use clap::Args;
 use softreg::Dataset;
 use softreg::mnist::{self, Mnist};
 
-use crate::model_file::{CLASSES, FEATURES};
+use crate::model_file::FEATURES;
 use crate::report::{Failure, note};
 use crate::split;
 
@@ -81,6 +81,7 @@ fn check(data: Mnist) -> Result<Mnist, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model_file::CLASSES;
 
     #[test]
     fn pieces_are_the_whole_set_in_order() {

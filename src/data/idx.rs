@@ -10,7 +10,7 @@
 //! the header may not announce more than [`MAX_BYTES`].
 //!
 //! A damaged gzip stream may unpack to anything, and its checksum stands at its end. Content that is refused is therefore
-//! unpacked further, as far as [`LOOKED_AHEAD`], before it is blamed: damage is what the user can mend.
+//! unpacked further, as far as 256 MiB, before it is blamed: damage is what the user can mend.
 
 use super::buffer::{CHUNK, Fill};
 use crate::error::{Error, Result};

@@ -49,7 +49,7 @@ use output::Panels;
 use rule::Linear;
 use softmax::{CrossEntropy, Form, Softmax};
 use update::{Update, UpdateBias};
-use vector::{AllFinite, Largest, Norm};
+use vector::{AllFinite, Bound, Largest};
 
 /// Logits `[n, classes] = x [n, features] * weights [features, classes] + bias [classes]`.
 ///
@@ -273,11 +273,11 @@ pub(crate) fn all_finite(exec: Exec, parameters: &Parameters) -> bool {
     exec.run_here(AllFinite(parameters))
 }
 
-/// A bound of the magnitudes of the stored values of `x`; infinite or NaN where they are not finite.
+/// A bound of the magnitudes of the stored values of `x`; infinite where one is not finite.
 pub(crate) fn bound(exec: Exec, x: Matrix<'_>) -> f32 {
-    let mut norm = 0.0;
-    x.on_rows(FeatureOrder::Natural, Norm { exec, norm: &mut norm });
-    norm
+    let mut bound = 0.0;
+    x.on_rows(FeatureOrder::Natural, Bound { exec, bound: &mut bound });
+    bound
 }
 
 /// The largest magnitude among values; infinite where one is not finite.

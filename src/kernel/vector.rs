@@ -36,22 +36,22 @@ impl Kernel for AllFinite<'_> {
     }
 }
 
-/// The square root of the sum of the squares of all stored values: a bound of their magnitudes, within a multiply-add a
-/// vector. Infinite or NaN where they overflow or are not finite.
-pub(super) struct Norm<'a> {
+/// A bound of the magnitudes of all stored values, for a multiply-add a vector: the sum of their squares, or 1. Infinite
+/// where it overflows or a value is not finite.
+pub(super) struct Bound<'a> {
     pub(super) exec: Exec,
-    pub(super) norm: &'a mut f32,
+    pub(super) bound: &'a mut f32,
 }
 
-impl<'a> OnRows<'a> for Norm<'_> {
+impl<'a> OnRows<'a> for Bound<'_> {
     fn run<T: Element>(self, x: AnyRows<'a, T>) {
-        *self.norm = self.exec.run_here(NormOf(x));
+        *self.bound = self.exec.run_here(BoundOf(x));
     }
 }
 
-struct NormOf<'a, T>(AnyRows<'a, T>);
+struct BoundOf<'a, T>(AnyRows<'a, T>);
 
-impl<T: Element> Kernel for NormOf<'_, T> {
+impl<T: Element> Kernel for BoundOf<'_, T> {
     type Output = f32;
 
     #[inline(always)]
@@ -69,8 +69,11 @@ impl<T: Element> Kernel for NormOf<'_, T> {
             let x = T::load_partial(simd, rest);
             sums[0] = simd.mul_add(x, x, sums[0]);
         }
-        // Rounded up generously: the bound need not be tight.
-        2.0 * total(simd, sums).sqrt()
+        match total(simd, sums) {
+            total if total >= 1.0 => total,
+            total if total < 1.0 => 1.0,
+            _ => f32::INFINITY, // NaN
+        }
     }
 }
 

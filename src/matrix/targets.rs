@@ -136,7 +136,7 @@ impl<'a> Targets<'a> {
 }
 
 fn check_probabilities(row: usize, t: &[f32]) -> Result<()> {
-    let valid = |t: f32| t >= 0.0 && t < f32::INFINITY;
+    let valid = |t: f32| (0.0..f32::INFINITY).contains(&t);
     // Without an early end the loop runs on vectors.
     if t.iter().fold(true, |all, &t| all & valid(t)) {
         return Ok(());

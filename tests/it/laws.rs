@@ -1,19 +1,17 @@
 //! Laws that the kernels obey whatever the data: symmetries, sums, and equalities between kernels. Agreement with the
 //! reference is `kernels.rs`'s business; here it only lends its budgets.
 
-mod support;
-
 use std::ops::Range;
 
+use crate::support::cases::{Kind, Shape, WIDE};
+use crate::support::compare::{UNIT, same_bits};
+use crate::support::data::{BOTH, Data, LEARNING_RATE, cross_entropy, forward, log_softmax, softmax};
+use crate::support::expect::{self, wide};
+use crate::support::failures::Failures;
+use crate::support::levels::levels;
+use crate::support::random::Random;
 use proptest::prelude::*;
 use softreg::{Matrix, Targets};
-use support::cases::{Kind, Shape, WIDE};
-use support::compare::{UNIT, same_bits};
-use support::data::{BOTH, Data, LEARNING_RATE, cross_entropy, forward, log_softmax, softmax};
-use support::expect::{self, wide};
-use support::failures::Failures;
-use support::levels::levels;
-use support::random::Random;
 
 fn bits64(values: &[f64]) -> Vec<u64> {
     values.iter().map(|value| value.to_bits()).collect()

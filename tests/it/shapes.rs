@@ -1,10 +1,8 @@
 //! What the views, the kernels, the model and the trainer must refuse: every wrong length, index, label and setting, with
 //! the right error and nothing written. Results are `kernels.rs`'s business.
 
-mod support;
-
+use crate::support::levels::levels;
 use softreg::{Batch, Dataset, Error, Level, Matrix, Parameters, Sgd, SoftmaxRegression, Targets, Trainer, kernel};
-use support::levels::levels;
 
 /// Everything that a kernel may write, for 5 rows, 7 features, 3 classes unless a test changes it.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,11 +1,9 @@
 //! One seed gives one result, to the last bit, at any thread count. Whether the result is right is asked elsewhere.
 
-mod support;
-
+use crate::support::cases::Shape;
+use crate::support::levels::levels;
+use crate::support::random::Random;
 use softreg::{Dataset, Level, Reduction, Sgd, SoftmaxRegression, Trainer};
-use support::cases::Shape;
-use support::levels::levels;
-use support::random::Random;
 
 const THREADS: [usize; 4] = [1, 2, 3, 8];
 

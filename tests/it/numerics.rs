@@ -1,18 +1,16 @@
 //! The edges of f32: the exponential over all its inputs; logits that are huge, infinite, NaN or subnormal; subnormals
 //! kept, and not made. NaN and infinity in the products are `non_finite.rs`'s business, ordinary numbers `kernels.rs`'s.
 
-mod support;
-
 use std::hint::black_box;
 
+use crate::support::compare::{UNIT, same_bits, ulps};
+use crate::support::data::{cross_entropy, forward, log_softmax, softmax};
+use crate::support::expect::{self, wide};
+use crate::support::failures::Failures;
+use crate::support::guarded::{Guarded, SENTINEL};
+use crate::support::levels::levels;
+use crate::support::random::Random;
 use softreg::{Level, Matrix, Parameters, Targets, kernel};
-use support::compare::{UNIT, same_bits, ulps};
-use support::data::{cross_entropy, forward, log_softmax, softmax};
-use support::expect::{self, wide};
-use support::failures::Failures;
-use support::guarded::{Guarded, SENTINEL};
-use support::levels::levels;
-use support::random::Random;
 
 /// What exp promises where its result is a normal number.
 const EXP_ULPS: u32 = 2;

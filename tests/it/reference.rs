@@ -1,17 +1,15 @@
 //! Tests of the tests: the reference against its own finite differences, the comparer against wrong results, the
 //! required levels, the guards and the failure list. No kernel runs here.
 
-mod support;
-
+use crate::support::cases::{CLASSES, FEATURES, ROWS, ragged_shapes};
+use crate::support::compare::{Expected, UNIT, same_bits, sum_budget, ulps};
+use crate::support::expect::{self, wide};
+use crate::support::failures::Failures;
+use crate::support::guarded::{Guarded, unwritten};
+use crate::support::levels::{levels, missing};
+use crate::support::random::Random;
+use crate::support::reference;
 use softreg::Level;
-use support::cases::{CLASSES, FEATURES, ROWS, ragged_shapes};
-use support::compare::{Expected, UNIT, same_bits, sum_budget, ulps};
-use support::expect::{self, wide};
-use support::failures::Failures;
-use support::guarded::{Guarded, unwritten};
-use support::levels::{levels, missing};
-use support::random::Random;
-use support::reference;
 
 /// Logits `[6, 10]` over 33 features: what is expected, and a result within the budget of it.
 fn logits() -> (Expected, Vec<f32>) {

@@ -1,10 +1,8 @@
 //! The weight of a row, which is the sum of its targets: in losses, means, rates and accuracies alike. Which targets are
 //! refused is here too.
 
-mod support;
-
+use crate::support::levels::levels;
 use softreg::{Batch, Error, Matrix, Reduction, Sgd, SoftmaxRegression, Targets, Trainer, kernel};
-use support::levels::levels;
 
 /// Weights 1 and -1 on one feature, for two classes.
 fn opposites() -> SoftmaxRegression {
@@ -26,7 +24,8 @@ fn near(found: f64, expected: f64) {
 fn means_and_accuracies_divide_by_the_sum_of_the_weights() {
     // ln(1 + e^-2) and ln(1 + e^2)
     let (right, wrong) = ((-2_f64).exp().ln_1p(), 2_f64.exp().ln_1p());
-    let cases: [(&[f32], &[f32], f64, f64, usize); 4] = [
+    type Case<'a> = (&'a [f32], &'a [f32], f64, f64, usize);
+    let cases: [Case<'_>; 4] = [
         (&[1.0, -1.0, -1.0, 1.0], &[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0], 0.5, 1.126928, 2),
         (&[1.0, 1.0], &[3.0, 0.0, 0.0, 1.0], 0.75, (3.0 * right + wrong) / 4.0, 2),
         (&[1.0, 1.0], &[0.5, 0.0, 0.0, 0.0], 1.0, right, 1),

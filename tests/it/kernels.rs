@@ -2,17 +2,15 @@
 //! rows, unaligned slices. Laws that need no reference are in `laws.rs`, extreme values in `numerics.rs`, calls that
 //! must be refused in `shapes.rs`.
 
-mod support;
-
+use crate::support::cases::{CLASSES, Case, Kind, ROWS, Shape, ragged_shapes};
+use crate::support::compare::Expected;
+use crate::support::expect::{self, wide};
+use crate::support::failures::{Failures, text};
+use crate::support::guarded::{Guarded, SENTINEL, unwritten};
+use crate::support::levels::levels;
+use crate::support::random::Random;
 use proptest::prelude::*;
 use softreg::{Level, Matrix, Parameters, Targets, kernel};
-use support::cases::{CLASSES, Case, Kind, ROWS, Shape, ragged_shapes};
-use support::compare::Expected;
-use support::expect::{self, wide};
-use support::failures::{Failures, text};
-use support::guarded::{Guarded, SENTINEL, unwritten};
-use support::levels::levels;
-use support::random::Random;
 
 const LEARNING_RATE: f32 = 0.07;
 

@@ -1,15 +1,13 @@
 //! NaN and infinity in the products, among inputs, weights and residuals: they go where arithmetic takes them, and nowhere
 //! else.
 
-mod support;
-
+use crate::support::compare::same_bits;
+use crate::support::data::forward;
+use crate::support::expect::{self, wide};
+use crate::support::failures::{Failures, text};
+use crate::support::levels::levels;
+use crate::support::random::Random;
 use softreg::{Batch, Dataset, Error, Matrix, Parameters, Reduction, Sgd, SoftmaxRegression, Targets, Trainer, kernel};
-use support::compare::same_bits;
-use support::data::forward;
-use support::expect::{self, wide};
-use support::failures::{Failures, text};
-use support::levels::levels;
-use support::random::Random;
 
 /// Where one factor is NaN or infinite and the other is zero, the product is NaN: code that skips zeros must not skip
 /// that.
@@ -206,6 +204,30 @@ fn a_step_that_would_ruin_the_model_is_refused_and_changes_nothing() {
                 let found = trainer.step(batch);
                 assert!(matches!(found, Err(Error::NonFiniteStep)), "{what} at {level}: {found:?}");
                 assert_eq!(*trainer.model(), start, "{what} at {level}");
+            }
+        }
+    }
+}
+
+/// A row of weight 0 has no loss to show what its features are: NaN in them would reach the weights all the same.
+#[test]
+fn features_of_rows_without_weight_do_not_ruin_the_model() {
+    let start = SoftmaxRegression::from_row_major(&[0.0; 4], &[0.25, 0.5], 2, 2).expect("2 x 2");
+    for level in levels() {
+        for bad in [f32::NAN, f32::INFINITY] {
+            for rows in [2, 30] {
+                let mut values = vec![0.5; 2 * rows];
+                values[2] = bad;
+                let mut targets: Vec<f32> = [1.0, 0.0].repeat(rows);
+                targets[2] = 0.0;
+                let data = Dataset::from_f32(values.clone(), vec![0; rows], 2, 2).expect("whole rows");
+                for x in [Matrix::from_f32(&values, 2).expect("whole rows"), data.x()] {
+                    let targets = Targets::from_probabilities(&targets, 2).expect("whole rows");
+                    let mut trainer = Trainer::new(start.clone().with_level(level), Sgd::new(0.1));
+                    let found = trainer.step(Batch::new(x, targets).expect("rows agree"));
+                    assert!(matches!(found, Err(Error::NonFiniteStep)), "{bad}, {rows} rows at {level}: {found:?}");
+                    assert_eq!(*trainer.model(), start, "{bad}, {rows} rows at {level}");
+                }
             }
         }
     }

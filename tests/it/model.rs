@@ -2,13 +2,11 @@
 //! the bit; how rows are counted as right; that the losses are added in the order of the rows. What the kernels compute
 //! is `kernels.rs`'s business.
 
-mod support;
-
+use crate::support::compare::same_bits;
+use crate::support::data::concat;
+use crate::support::levels::levels;
+use crate::support::random::Random;
 use softreg::{Batch, Error, Level, Matrix, Parameters, Reduction, Sgd, SoftmaxRegression, Targets, Trainer, kernel};
-use support::compare::same_bits;
-use support::data::concat;
-use support::levels::levels;
-use support::random::Random;
 
 const FEATURES: usize = 37;
 const CLASSES: usize = 10;

@@ -2,16 +2,14 @@
 //! (`golden/tutorial_in_file_order.json` says how it was made), at every level.
 #![cfg(feature = "mnist")]
 
-mod support;
-
+use crate::support::failures::Failures;
+use crate::support::levels::levels;
 use serde_json::Value;
 use softreg::mnist::{self, Mnist};
 use softreg::{Level, Reduction, Sgd, SoftmaxRegression, Trainer};
-use support::failures::Failures;
-use support::levels::levels;
 
-const RUN: &str = include_str!("golden/tutorial_in_file_order.json");
-const WEIGHTS: &[u8] = include_bytes!("golden/tutorial_in_file_order_W.npy");
+const RUN: &str = include_str!("../golden/tutorial_in_file_order.json");
+const WEIGHTS: &[u8] = include_bytes!("../golden/tutorial_in_file_order_W.npy");
 
 const STEPS: usize = 1000;
 

@@ -1,16 +1,14 @@
 //! Skipping zeros: a trainer's steps on block-sparse rows within the budget of the f64 reference; at any level, of f32 or
 //! pixels, whole or picked rows, on any number of threads.
 
-mod support;
-
+use crate::support::cases::Shape;
+use crate::support::compare::Expected;
+use crate::support::expect::{self, wide};
+use crate::support::failures::{Failures, text};
+use crate::support::levels::levels;
+use crate::support::random::Random;
 use proptest::prelude::*;
 use softreg::{Batch, Dataset, Error, Level, Matrix, Reduction, Sgd, SoftmaxRegression, Targets, Trainer};
-use support::cases::Shape;
-use support::compare::Expected;
-use support::expect::{self, wide};
-use support::failures::{Failures, text};
-use support::levels::levels;
-use support::random::Random;
 
 /// Panels are of 16 features, words of 64 panels; rows go through the update in blocks of 64 or 128; with fewer than 8
 /// classes nothing is skipped.

@@ -1,0 +1,20 @@
+//! The library's tests in one program; those that need an allocator of their own are `allocations` and `guard_pages`. What
+//! they share is in `support`.
+
+mod data;
+mod determinism;
+mod floors;
+mod golden;
+mod idx;
+mod kernels;
+mod laws;
+mod mnist;
+mod model;
+mod non_finite;
+mod numerics;
+mod reference;
+mod row_weights;
+mod shapes;
+#[path = "../support/mod.rs"]
+mod support;
+mod zeros;
