@@ -30,7 +30,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The most bytes that are unpacked, and thrown away, to see whether refused content comes from a damaged stream: more
 /// than MNIST and the sets like it have, and a fraction of a second.
-const LOOKED_AHEAD: u64 = 256 << 20;
+const MOST_DISCARDED: u64 = 256 << 20;
 
 /// More than the decompressor's own state takes.
 const DECOMPRESSOR: usize = 128 << 10;
@@ -87,7 +87,7 @@ fn read_gzip<E: Fill>(start: &[u8], source: &mut Source<impl Read>, name: &str) 
     let mut content = MultiGzDecoder::new(stream);
     let parsed = parse(&mut content, name);
     let damage_behind = match parsed {
-        Err(Error::Format { .. }) => io::copy(&mut content.by_ref().take(LOOKED_AHEAD), &mut io::sink()).err(),
+        Err(Error::Format { .. }) => io::copy(&mut content.by_ref().take(MOST_DISCARDED), &mut io::sink()).err(),
         _ => None,
     };
     drop(content);

@@ -14,7 +14,7 @@
 //! The first group of classes prefetches. A row's head says where its blocks are, so that heads are prefetched twice as
 //! far ahead as blocks.
 
-use crate::kernel::feature_lanes::{multiply_panel, panels_of_line};
+use crate::kernel::feature_lanes::multiply_panel;
 use crate::kernel::output::Logits;
 use crate::kernel::plan::{self, TileSizes, Tiled};
 use crate::kernel::split::split_evenly;
@@ -22,10 +22,6 @@ use crate::matrix::{Block, BlockSparseRows, WORD};
 use crate::parameters::Parameters;
 use crate::simd::{Element, Simd};
 use core::slice;
-
-/// Prefetch distance in rows. A row takes 35 ns at avx512, several times less than a memory's latency. With 4, 6 and 12
-/// rows a forward pass and an update of 100 shuffled rows took 1.08, 1.01 and 0.99 times as long (Zen 5).
-const PREFETCH_ROWS: usize = 8;
 
 /// The product of block-sparse rows; the weights are in their permutation.
 #[inline(always)]
@@ -45,11 +41,11 @@ pub(in crate::kernel) fn forward<S: Simd, T: Element>(
 /// Prefetches the heads and blocks of the rows that no row does.
 #[inline(always)]
 fn prefetch_first<S: Simd, T: Element>(simd: S, x: BlockSparseRows<'_, T>) {
-    for position in 0..(2 * PREFETCH_ROWS).min(x.len()) {
+    for position in 0..(2 * plan::BLOCK_SPARSE_PREFETCH_ROWS).min(x.len()) {
         simd.prefetch(x.head(position));
     }
-    for position in 0..PREFETCH_ROWS.min(x.len()) {
-        for blocks in x.blocks(position).chunks(const { panels_of_line::<T>() }) {
+    for position in 0..plan::BLOCK_SPARSE_PREFETCH_ROWS.min(x.len()) {
+        for blocks in x.blocks(position).chunks(const { plan::panels_of_line::<T>() }) {
             simd.prefetch(&blocks[0]);
         }
     }
@@ -90,7 +86,7 @@ impl<T: Element> Group<'_, '_, T> {
                 let panel = word * WORD + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
                 // A cache line of a later row for each block of this one.
-                if let Some((line, after)) = soon.split_at_checked(const { panels_of_line::<T>() }) {
+                if let Some((line, after)) = soon.split_at_checked(const { plan::panels_of_line::<T>() }) {
                     simd.prefetch(&line[0]);
                     soon = after;
                 }
@@ -107,9 +103,13 @@ impl<T: Element> Group<'_, '_, T> {
         if self.first > 0 {
             return &[];
         }
-        if position + 2 * PREFETCH_ROWS < self.x.len() {
-            simd.prefetch(self.x.head(position + 2 * PREFETCH_ROWS));
+        if position + 2 * plan::BLOCK_SPARSE_PREFETCH_ROWS < self.x.len() {
+            simd.prefetch(self.x.head(position + 2 * plan::BLOCK_SPARSE_PREFETCH_ROWS));
         }
-        if position + PREFETCH_ROWS < self.x.len() { self.x.blocks(position + PREFETCH_ROWS) } else { &[] }
+        if position + plan::BLOCK_SPARSE_PREFETCH_ROWS < self.x.len() {
+            self.x.blocks(position + plan::BLOCK_SPARSE_PREFETCH_ROWS)
+        } else {
+            &[]
+        }
     }
 }

@@ -17,7 +17,7 @@
 
 #![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
 
-use crate::kernel::feature_lanes::{add_products, row_block};
+use crate::kernel::feature_lanes::add_products;
 use crate::kernel::output::Panels;
 use crate::kernel::plan::{self, TileSizes, Tiled};
 use crate::kernel::rule::Rule;
@@ -26,11 +26,8 @@ use crate::matrix::{Block, BlockSparseRows, WORD};
 use crate::simd::{Element, Simd};
 use core::ops::Range;
 
-/// The most rows that are walked once for each tile: fewer, and the sums go into A more often.
-const MOST_ROWS: usize = 128;
-
 /// Words of a set of so many rows, a bit a row.
-const WORDS: usize = MOST_ROWS / WORD;
+const WORDS: usize = plan::UPDATE_MOST_ROWS / WORD;
 
 /// The product of block-sparse rows; A is in their permutation.
 #[inline(always)]
@@ -42,12 +39,12 @@ pub(in crate::kernel) fn update<S: Simd, T: Element, R: Rule>(
 ) {
     let (classes, rule) = (panels.classes, panels.rule);
     let range = panels.first..panels.first + panels.len();
-    for rows in split_evenly(x.len(), const { row_block::<T>() }) {
+    for rows in split_evenly(x.len(), const { plan::update_rows::<T>() }) {
         if rows.start > 0 {
             panels.rule = rule.for_more();
         }
         let residual = &residual[rows.start * classes..rows.end * classes];
-        let mut next: [&[Block<T>]; MOST_ROWS] = [&[]; MOST_ROWS];
+        let mut next: [&[Block<T>]; plan::UPDATE_MOST_ROWS] = [&[]; plan::UPDATE_MOST_ROWS];
         for (next, position) in next.iter_mut().zip(rows.clone()) {
             *next = x.blocks_from(position, range.start);
         }
@@ -89,7 +86,7 @@ fn transposed_bitmaps<T: Element>(x: BlockSparseRows<'_, T>, rows: Range<usize>,
 /// The panels of one word of the bitmaps by a group of classes.
 struct Word<'a, 'b, 'p, T, R> {
     /// Each row's blocks from the next panel on.
-    next: &'a mut [&'b [Block<T>]; MOST_ROWS],
+    next: &'a mut [&'b [Block<T>]; plan::UPDATE_MOST_ROWS],
     /// For each panel of the word the set of the rows that have it.
     rows_of_panels: &'a [[u64; WORD]; WORDS],
     /// `[rows of the block, classes]`

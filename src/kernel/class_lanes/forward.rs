@@ -25,12 +25,6 @@ use crate::parameters::Parameters;
 use crate::simd::{Element, Simd, load_start, store_start};
 use core::ops::Range;
 
-/// Rows that a chunk's weights are read for: 128 rows of a chunk are 64 KB, which the second-level cache holds.
-const ROW_BLOCK: usize = 128;
-
-/// Panels of a chunk: 128 features of 48 classes are 24 KB, half of a first-level cache.
-const CHUNK: usize = 8;
-
 /// The product of dense rows.
 #[inline(always)]
 pub(in crate::kernel) fn forward<S: Simd, T: Element>(
@@ -40,8 +34,8 @@ pub(in crate::kernel) fn forward<S: Simd, T: Element>(
     mut out: Logits<'_>,
 ) {
     let panels = parameters.features().div_ceil(PANEL);
-    for rows in split_evenly(x.len(), ROW_BLOCK) {
-        for chunk in split_evenly(panels, CHUNK) {
+    for rows in split_evenly(x.len(), plan::CLASS_FORWARD_ROWS) {
+        for chunk in split_evenly(panels, plan::CLASS_FORWARD_CHUNK) {
             for group in groups::<S>(parameters.classes()) {
                 let (rows, chunk, out) = (rows.clone(), chunk.clone(), &mut out);
                 let columns = group.len.div_ceil(S::LANES);

@@ -20,13 +20,11 @@ mod update;
 pub(super) use forward::forward;
 pub(super) use update::update;
 
+use crate::kernel::plan;
 use crate::kernel::split::split_evenly;
 use crate::layout::PANEL;
 use crate::simd::{Element, Simd};
 use core::ops::Range;
-
-/// The most panels of classes that one tile takes, with vectors of 16: three panels and 8 rows are 24 sums.
-const MOST_PANELS: usize = 3;
 
 /// A group of neighbouring classes that tiles are as wide as.
 #[derive(Clone, Copy)]
@@ -46,7 +44,7 @@ impl Group {
 /// Cuts the classes into groups: whole panels, as many as a tile takes, and what is left over.
 #[inline(always)]
 fn groups<S: Simd>(classes: usize) -> impl Iterator<Item = Group> {
-    let most = if S::LANES == PANEL { MOST_PANELS } else { 1 };
+    let most = const { plan::class_panels::<S>() };
     let whole = classes / PANEL;
     let rest = Group { first: whole * PANEL, len: classes % PANEL };
     let group = |panels: Range<usize>| Group { first: panels.start * PANEL, len: panels.len() * PANEL };

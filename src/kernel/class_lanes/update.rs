@@ -25,19 +25,6 @@ use crate::simd::{Element, Simd, load_start, store_start};
 use core::hint::black_box;
 use core::mem::MaybeUninit;
 
-/// Rows that are walked once for each tile: the pages of 64 rows of x fit into the first-level TLB, and 64 rows of 1000
-/// classes of the residual, 256 KB, into the second-level cache. With 128 and 256 rows some shapes gain a twentieth and
-/// others lose a tenth.
-const ROW_BLOCK: usize = 64;
-
-/// The fewest rows with which a tile prefetches its lines of A before it goes through them: large weights come from far
-/// away, and its end would wait for them. 100 rows of 2048 features and 1000 classes took 1.8 times as long without (Zen
-/// 5). With one row there is nothing to wait behind, and prefetching took a sixth of the time.
-const PREFETCH_ROWS: usize = 8;
-
-/// Rows of so many bytes, a page, are prefetched a panel ahead: the hardware does not foresee columns of them.
-const PREFETCH_BYTES: usize = 4096;
-
 /// The product of dense rows.
 #[inline(always)]
 pub(in crate::kernel) fn update<S: Simd, T: Element, R: Rule>(
@@ -47,23 +34,23 @@ pub(in crate::kernel) fn update<S: Simd, T: Element, R: Rule>(
     panels: Panels<'_, R>,
 ) {
     let (before, classes) = (panels.features_before(), panels.classes);
-    let mut packed = [const { MaybeUninit::uninit() }; ROW_BLOCK];
-    for rows in split_evenly(x.len(), ROW_BLOCK) {
+    let mut packed = [const { MaybeUninit::uninit() }; plan::CLASS_UPDATE_ROWS];
+    for rows in split_evenly(x.len(), plan::CLASS_UPDATE_ROWS) {
         // Opaque, or the compiler works the number out anew for every row.
         let count = black_box(rows.len());
-        let mut looked_up: [&[T]; ROW_BLOCK] = [&[]; ROW_BLOCK];
+        let mut looked_up: [&[T]; plan::CLASS_UPDATE_ROWS] = [&[]; plan::CLASS_UPDATE_ROWS];
         for (to, row) in looked_up[..count].iter_mut().zip(rows.clone()) {
             *to = &x.row(row)[before..];
         }
         let residual = &residual[rows.start * classes..][..count * classes];
         let rule = if rows.start > 0 { panels.rule.for_more() } else { panels.rule };
         for (panel, lines) in panels.lines.chunks_exact_mut(panels.panel_lines).enumerate() {
-            let mut x = [&[0.0; PANEL]; ROW_BLOCK];
+            let mut x = [&[0.0; PANEL]; plan::CLASS_UPDATE_ROWS];
             for ((to, packed), row) in x.iter_mut().zip(&mut packed).zip(&looked_up[..count]) {
                 // Packed, since where they stand the panels of rows whose length is a power of two push each other out
                 // of the first-level cache.
                 *to = pack(simd, &row[panel * PANEL..], packed.write([0.0; PANEL]));
-                if size_of_val(*row) >= PREFETCH_BYTES
+                if size_of_val(*row) >= plan::CLASS_UPDATE_PREFETCH_BYTES
                     && let Some(soon) = row.get((panel + 1) * PANEL)
                 {
                     simd.prefetch(soon);
@@ -116,7 +103,7 @@ impl<R: Rule> Block<'_, R> {
         let (group, parts) = (self.group, PANEL / S::LANES);
         let (panels, _) = self.lines[group.first..].as_chunks_mut::<PANEL>();
         let panels = &mut panels[..N.div_ceil(parts)];
-        if self.x.len() >= PREFETCH_ROWS {
+        if self.x.len() >= plan::CLASS_UPDATE_PREFETCH_ROWS {
             for panel in &*panels {
                 for line in &panel[first..first + F] {
                     simd.prefetch(line);

@@ -28,21 +28,6 @@ use crate::parameters::Parameters;
 use crate::simd::{Element, Simd};
 use core::ops::Range;
 
-/// Rows that are walked once for each group of classes: 64 rows of 784 f32 are 200 KB, which the second-level cache
-/// holds between two walks.
-const ROW_BLOCK: usize = 64;
-
-/// Prefetch distance in rows: some 0.4 us, several times a memory's latency. With 8 rows nothing changes.
-const PREFETCH_ROWS: usize = 4;
-
-/// The fewest classes with which whole matrices are prefetched. With fewer the loads of rows take all the time there is,
-/// and only picked rows are prefetched, which the hardware cannot foresee: 100 rows of 784 f32 and 2 classes took 1.6
-/// times as long.
-const PREFETCH_CLASSES: usize = 4;
-
-/// Bytes between two prefetches: a cache line, or half of one, where two prefetches cost little.
-const CACHE_LINE: usize = 64;
-
 /// The product of dense rows.
 #[inline(always)]
 pub(in crate::kernel) fn forward<S: Simd, T: Element>(
@@ -52,7 +37,7 @@ pub(in crate::kernel) fn forward<S: Simd, T: Element>(
     mut out: Logits<'_>,
 ) {
     prefetch_first(simd, x);
-    for rows in split_evenly(x.len(), ROW_BLOCK) {
+    for rows in split_evenly(x.len(), plan::FORWARD_ROWS) {
         for classes in split_evenly(parameters.classes(), const { Block::<'_, '_, T>::SIZES.most_columns::<S>() }) {
             let block = Block { x, parameters, rows: rows.clone(), first: classes.start, out: &mut out };
             plan::on_tiles(simd, classes.len(), block);
@@ -64,8 +49,8 @@ pub(in crate::kernel) fn forward<S: Simd, T: Element>(
 #[inline(always)]
 fn prefetch_first<S: Simd, T: Element>(simd: S, x: Rows<'_, T>) {
     if x.are_picked() {
-        for position in 1..PREFETCH_ROWS.min(x.len()) {
-            for line in x.row(position).as_chunks::<PANEL>().0.chunks(const { panels_of_line::<T>() }) {
+        for position in 1..plan::FORWARD_PREFETCH_ROWS.min(x.len()) {
+            for line in x.row(position).as_chunks::<PANEL>().0.chunks(const { plan::panels_of_line::<T>() }) {
                 simd.prefetch(&line[0]);
             }
         }
@@ -117,11 +102,11 @@ impl<T: Element> Block<'_, '_, T> {
 
         // Where there is nothing to prefetch, the tile prefetches what it reads: with many classes that costs less than
         // a branch.
-        let prefetches = G >= PREFETCH_CLASSES || self.x.are_picked();
+        let prefetches = G >= plan::FORWARD_PREFETCH_CLASSES || self.x.are_picked();
         let mut soon = panels;
         if prefetches && first == 0 {
             for r in 0..R {
-                if let Some(row) = self.x.get(row + r + PREFETCH_ROWS.max(R)) {
+                if let Some(row) = self.x.get(row + r + plan::FORWARD_PREFETCH_ROWS.max(R)) {
                     soon[r] = &row.as_chunks().0[..full];
                 }
             }
@@ -129,7 +114,7 @@ impl<T: Element> Block<'_, '_, T> {
 
         let mut acc = [[simd.splat(0.0); G]; R];
         for (p, w) in lines.chunks_exact(classes).take(full).enumerate() {
-            if prefetches && p.is_multiple_of(const { panels_of_line::<T>() }) {
+            if prefetches && p.is_multiple_of(const { plan::panels_of_line::<T>() }) {
                 for r in 0..R {
                     simd.prefetch(&soon[r][p]);
                 }
@@ -145,11 +130,6 @@ impl<T: Element> Block<'_, '_, T> {
     }
 }
 
-/// The panels that a cache line holds, or the first of them.
-#[inline(always)]
-pub(in crate::kernel) const fn panels_of_line<T>() -> usize {
-    CACHE_LINE / size_of::<[T; PANEL]>()
-}
 /// Adds the products of a panel of features to a tile's sums.
 #[inline(always)]
 pub(in crate::kernel) fn multiply_panel<S: Simd, T: Element, const R: usize, const G: usize>(

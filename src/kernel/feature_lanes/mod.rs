@@ -4,5 +4,5 @@
 mod forward;
 mod update;
 
-pub(super) use forward::{forward, multiply_panel, panels_of_line};
-pub(super) use update::{add_products, row_block, update};
+pub(super) use forward::{forward, multiply_panel};
+pub(super) use update::{add_products, update};

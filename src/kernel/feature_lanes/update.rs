@@ -28,20 +28,6 @@ use crate::matrix::Rows;
 use crate::simd::{Column, Columns, Element, Simd, padded};
 use core::ops::Range;
 
-/// The most rows that are walked once for each tile: fewer, and the sums go into A more often.
-const MOST_ROWS: usize = 128;
-
-/// Panels of a strip where the classes need several groups: 64 rows of 2 panels are 8 KB.
-const STRIP: usize = 2;
-
-/// Rows that are walked once for each tile. 64 rows of 784 f32 are 200 KB, which the second-level cache holds between two
-/// walks, and lie in some 50 pages, which the first-level TLB holds (64 to 96 entries). With 128 rows of f32 AVX2 loses
-/// a tenth to the TLB; with 32, AVX-512 loses a twentieth to the tiles' ends. 128 rows of pixels lie in 25 pages, and
-/// gain 2 % at AVX-512 and 4 % at AVX2 over 64.
-pub(in crate::kernel) const fn row_block<T: Element>() -> usize {
-    if T::WIDENED { MOST_ROWS } else { 64 }
-}
-
 /// The product of dense rows.
 #[inline(always)]
 pub(in crate::kernel) fn update<S: Simd, T: Element, R: Rule>(
@@ -53,8 +39,8 @@ pub(in crate::kernel) fn update<S: Simd, T: Element, R: Rule>(
     let (classes, before, rule) = (panels.classes, panels.features_before(), panels.rule);
     let features = panels.features_of(x.features());
     let (whole, rest) = (features / S::LANES, features % S::LANES);
-    let mut looked_up: [&[T]; MOST_ROWS] = [&[]; MOST_ROWS];
-    for rows in split_evenly(x.len(), const { row_block::<T>() }) {
+    let mut looked_up: [&[T]; plan::UPDATE_MOST_ROWS] = [&[]; plan::UPDATE_MOST_ROWS];
+    for rows in split_evenly(x.len(), const { plan::update_rows::<T>() }) {
         for (to, row) in looked_up.iter_mut().zip(rows.clone()) {
             *to = &x.row(row)[before..];
         }
@@ -66,8 +52,8 @@ pub(in crate::kernel) fn update<S: Simd, T: Element, R: Rule>(
         let mut block = Block { x: Columns::new(looked_up), residual, panels: &mut panels };
         block.update(simd, 0, 0..whole, S::LANES);
         if rest > 0 {
-            let mut tails = [S::array(T::default()); MOST_ROWS];
-            let mut filled_up: [&[T]; MOST_ROWS] = [&[]; MOST_ROWS];
+            let mut tails = [S::array(T::default()); plan::UPDATE_MOST_ROWS];
+            let mut filled_up: [&[T]; plan::UPDATE_MOST_ROWS] = [&[]; plan::UPDATE_MOST_ROWS];
             for ((to, tail), row) in filled_up.iter_mut().zip(&mut tails).zip(looked_up) {
                 *tail = padded::<S, T>(&row[whole * S::LANES..features], T::default());
                 let tail: &S::Array<T> = tail;
@@ -93,7 +79,7 @@ impl<T: Element, R: Rule> Block<'_, '_, '_, T, R> {
     #[inline(always)]
     fn update<S: Simd>(&mut self, simd: S, first_column: usize, vectors: Range<usize>, last_lanes: usize) {
         let most = const { plan::UPDATE.most_columns::<S>() };
-        let strip = if self.panels.classes <= most { vectors.len() } else { STRIP * (PANEL / S::LANES) };
+        let strip = if self.panels.classes <= most { vectors.len() } else { plan::UPDATE_STRIP * (PANEL / S::LANES) };
         for (classes, group) in split_by_size(self.panels.classes, most) {
             if !classes.is_empty() && !vectors.is_empty() {
                 let (block, vectors) = (&mut *self, vectors.clone());
