@@ -1,5 +1,5 @@
 //! How many times as fast as other crates, as a table: `cargo bench --bench ratios`. Ours at each level and every rival
-//! run by turns in one process, as `softreg_bench::rounds` has it.
+//! run by turns in one process, as `softreg_bench::sampling` has it.
 //!
 //! Everyone's logits and first step are checked against the f64 reference before anything is timed. Rivals compute on
 //! contiguous f32 rows, whatever the rows are stored as: a batch that stays the same is given to them so, a batch that
@@ -10,7 +10,7 @@
 mod support;
 
 use softreg::{Dataset, Level, Result};
-use softreg_bench::rounds::{self, Rounds, take_turns};
+use softreg_bench::sampling::{self, Sampling, take_turns};
 use std::hint::black_box;
 use std::time::Duration;
 use support::check::{Answer, Parameters};
@@ -19,7 +19,7 @@ use support::{CLASSES, learning_rate, rivals};
 
 /// One request, the tutorial's batch, and one that leaves the first-level cache far behind.
 const BATCHES: [usize; 3] = [1, 100, 1_000];
-const ROUNDS: Rounds = Rounds { length: Duration::from_millis(2), fewest: 200, time: Duration::ZERO };
+const SAMPLING: Sampling = Sampling { length: Duration::from_millis(2), fewest: 200, time: Duration::ZERO };
 
 fn main() {
     let flag = |name: &str| std::env::args().any(|argument| argument == name);
@@ -47,29 +47,29 @@ fn main() {
     ];
     if measure {
         println!(
-            "microseconds on one thread, the best of {} rounds of at least {} ms by turns",
-            ROUNDS.fewest,
-            ROUNDS.length.as_millis()
+            "microseconds on one thread, the best of {} samples of at least {} ms by turns",
+            SAMPLING.fewest,
+            SAMPLING.length.as_millis()
         );
         tables.into_iter().for_each(|(title, matches)| print_table(title, matches));
     } else {
-        tables.into_iter().flat_map(|(_, matches)| matches).for_each(|mut them| them.take_turns(Rounds::ONCE));
-        println!("ratios: every contender gives the right logits and the right step");
+        tables.into_iter().flat_map(|(_, matches)| matches).for_each(|mut them| them.take_turns(Sampling::ONCE));
+        println!("ratios: every case gives the right logits and the right step");
     }
 }
 
 /// Someone's way to do what a table times, once.
-struct Contender<'a> {
+struct Case<'a> {
     name: String,
-    time: rounds::Contender<'a>,
+    time: sampling::Case<'a>,
 }
 
-impl<'a> Contender<'a> {
+impl<'a> Case<'a> {
     fn new(name: impl Into<String>, run: impl FnMut() -> Result<()> + 'a) -> Self {
-        Self { name: name.into(), time: rounds::Contender::new(run) }
+        Self { name: name.into(), time: sampling::Case::new(run) }
     }
 
-    /// The best round, in microseconds a run.
+    /// The best sample, in microseconds a run.
     fn microseconds(&self) -> f64 {
         self.time.seconds() * 1e6
     }
@@ -80,8 +80,8 @@ impl<'a> Contender<'a> {
 struct Match<'a> {
     rows: usize,
     element: Element,
-    ours: Vec<Contender<'a>>,
-    rivals: Vec<Contender<'a>>,
+    ours: Vec<Case<'a>>,
+    rivals: Vec<Case<'a>>,
 }
 
 fn forward<'a>(batch: &'a Images, element: Element, start: &Parameters, answer: &Answer) -> Match<'a> {
@@ -90,11 +90,11 @@ fn forward<'a>(batch: &'a Images, element: Element, start: &Parameters, answer: 
         let mut logits = vec![f32::NAN; batch.rows() * CLASSES];
         model.logits_into(x, &mut logits).expect("the shapes fit");
         answer.check_forward(&format!("{level} {element}"), &logits);
-        Contender::new(level.name(), move || model.logits_into(x, black_box(&mut logits)))
+        Case::new(level.name(), move || model.logits_into(x, black_box(&mut logits)))
     });
     let rivals = rivals::all(start).into_iter().map(|mut rival| {
         answer.check_forward(rival.name(), rival.forward(&batch.values));
-        Contender::new(rival.name(), move || {
+        Case::new(rival.name(), move || {
             black_box(rival.forward(&batch.values));
             Ok(())
         })
@@ -108,12 +108,12 @@ fn step<'a>(images: &'a Images, element: Element, start: &Parameters, answer: &A
         let mut trainer = start.trainer(level, rows);
         let loss = trainer.step(batch).expect("a batch of the model's shape");
         answer.check_step(&format!("{level} {element}"), loss, &Parameters::of(trainer.model()));
-        Contender::new(level.name(), move || trainer.step(batch).map(drop))
+        Case::new(level.name(), move || trainer.step(batch).map(drop))
     });
     let rivals = rivals::all(start).into_iter().map(|mut rival| {
         let loss = rival.step(&images.values, &images.labels, learning_rate(rows));
         answer.check_step(rival.name(), loss, &rival.parameters());
-        Contender::new(rival.name(), move || {
+        Case::new(rival.name(), move || {
             black_box(rival.step(&images.values, &images.labels, learning_rate(rows)));
             Ok(())
         })
@@ -121,7 +121,7 @@ fn step<'a>(images: &'a Images, element: Element, start: &Parameters, answer: &A
     Match { rows, element, ours: ours.collect(), rivals: rivals.collect() }
 }
 
-/// The steps are those that `step` checked; ours over the rows as they are, and with their zeros skipped. A round is
+/// The steps are those that `step` checked; ours over the rows as they are, and with their zeros skipped. A sample is
 /// shorter than an epoch, so that the best one has no shuffling in it: neither ours nor the rivals'.
 fn shuffled<'a>(
     images: &'a Images,
@@ -134,11 +134,11 @@ fn shuffled<'a>(
     let ours = levels.flat_map(|level| datasets.iter().map(move |dataset| (level, dataset))).map(|(level, dataset)| {
         let (mut trainer, mut batches) = (start.trainer(level, rows), dataset.batches(rows));
         let name = if dataset.skips_zeros() { format!("{level} skip") } else { level.to_string() };
-        Contender::new(name, move || trainer.step(batches.next_batch()).map(drop))
+        Case::new(name, move || trainer.step(batches.next_batch()).map(drop))
     });
     let rivals = rivals::all(start).into_iter().map(|mut rival| {
         let mut batches = Gathered::new(images, element, rows);
-        Contender::new(rival.name(), move || {
+        Case::new(rival.name(), move || {
             let (x, labels) = batches.next_batch();
             black_box(rival.step(x, labels, learning_rate(rows)));
             Ok(())
@@ -148,10 +148,10 @@ fn shuffled<'a>(
 }
 
 impl Match<'_> {
-    fn take_turns(&mut self, rounds: Rounds) {
+    fn take_turns(&mut self, sampling: Sampling) {
         let everyone = self.ours.iter_mut().chain(&mut self.rivals);
-        let mut everyone: Vec<_> = everyone.map(|contender| &mut contender.time).collect();
-        take_turns(&mut everyone, rounds).expect("a batch of the model's shape");
+        let mut everyone: Vec<_> = everyone.map(|case| &mut case.time).collect();
+        take_turns(&mut everyone, sampling).expect("a batch of the model's shape");
     }
 }
 
@@ -163,11 +163,11 @@ fn print_table(title: &str, matches: Vec<Match<'_>>) {
     }
     println!();
     for mut them in matches {
-        them.take_turns(ROUNDS);
-        for contender in &them.ours {
-            let ours = contender.microseconds();
-            print!("{:>6}  {:<4}  {:<13}{ours:>9.2}", them.rows, them.element, contender.name);
-            for rival in them.rivals.iter().map(Contender::microseconds) {
+        them.take_turns(SAMPLING);
+        for case in &them.ours {
+            let ours = case.microseconds();
+            print!("{:>6}  {:<4}  {:<13}{ours:>9.2}", them.rows, them.element, case.name);
+            for rival in them.rivals.iter().map(Case::microseconds) {
                 print!("  {rival:>15.2}  {:>5.2}", rival / ours);
             }
             println!();

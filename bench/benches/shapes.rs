@@ -2,7 +2,7 @@
 //! `cargo bench --bench shapes`. A line a shape: our time at the best level, and how many times as long each rival takes.
 //! Below 1 the rival is faster.
 //!
-//! Everyone runs by turns, as `softreg_bench::rounds` has it. Rivals compute on the same contiguous f32 rows, with the
+//! Everyone runs by turns, as `softreg_bench::sampling` has it. Rivals compute on the same contiguous f32 rows, with the
 //! weights and logits laid out as `rivals.rs` found best. Everyone's results are compared before anything is timed.
 //!
 //! `cargo bench --bench shapes -- 784x10 avx2` takes only the shapes whose features and classes these are, at that level.
@@ -10,7 +10,7 @@
 mod support;
 
 use softreg::{Level, Matrix, Parameters, Result, kernel};
-use softreg_bench::rounds::{Contender, Rounds, take_turns};
+use softreg_bench::sampling::{Case, Sampling, take_turns};
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const FEATURES: [usize; 7] = [16, 64, 100, 784, 785, 2048, 4096];
 const CLASSES: [usize; 9] = [2, 3, 5, 10, 16, 17, 26, 100, 1000];
 const ROWS: [usize; 4] = [1, 32, 100, 1000];
 
-const ROUNDS: Rounds = Rounds { length: Duration::from_micros(200), fewest: 5, time: Duration::from_millis(15) };
+const SAMPLING: Sampling = Sampling { length: Duration::from_micros(200), fewest: 5, time: Duration::from_millis(15) };
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -166,12 +166,12 @@ impl Job {
         self.by_turns([Self::our_update, Self::rival_update::<MatrixMultiply>, Self::rival_update::<Gemm>])
     }
 
-    /// Everyone's best round, in microseconds a run.
-    fn by_turns(&mut self, contenders: [fn(&mut Self) -> Result<()>; 3]) -> [f64; 3] {
+    /// Everyone's best sample, in microseconds a run.
+    fn by_turns(&mut self, cases: [fn(&mut Self) -> Result<()>; 3]) -> [f64; 3] {
         let job = RefCell::new(self); // everyone reads the same rows
         let job = &job;
-        let mut contenders = contenders.map(|run| Contender::new(move || run(&mut job.borrow_mut())));
-        take_turns(&mut contenders.each_mut(), ROUNDS).expect("the shapes fit");
-        contenders.each_ref().map(|contender| contender.seconds() * 1e6)
+        let mut cases = cases.map(|run| Case::new(move || run(&mut job.borrow_mut())));
+        take_turns(&mut cases.each_mut(), SAMPLING).expect("the shapes fit");
+        cases.each_ref().map(|case| case.seconds() * 1e6)
     }
 }

@@ -1,5 +1,5 @@
 //! The whole training step, ours at each level and other crates' on the same rows in the same run:
-//! `cargo bench --bench step`. Forward pass, loss, gradient and update; every contender's first step is checked against
+//! `cargo bench --bench step`. Forward pass, loss, gradient and update; every case's first step is checked against
 //! the f64 reference before any is timed. For the ratios alone, measured side by side, see `ratios.rs`.
 //!
 //! `step/hot` trains on the same batch again and again: the arithmetic, for batches that fit into a cache.

@@ -7,4 +7,4 @@
 #[path = "../../cli/src/roofline/mod.rs"]
 pub mod roofline;
 
-pub use roofline::rounds;
+pub use roofline::sampling;

@@ -1,23 +1,23 @@
 //! The tutorial's whole job as a user starts it, beside the part of it that no training can save:
 //! `cargo bench -p softreg-cli --bench whole_run`. The process `softreg train --json` loads, trains 1000 steps of 100
 //! rows and tests; inflating is the decoder alone over the same four files, one after the other, into memory that is
-//! already there. The two take turns, as `rounds` has it.
+//! already there. The two take turns, as `sampling` has it.
 //!
 //! Cargo passes `--bench`. With `--test`, or without `--bench`, each runs once and nothing is timed.
 
-#[path = "../src/roofline/rounds.rs"]
-mod rounds;
+#[path = "../src/roofline/sampling.rs"]
+mod sampling;
 
 use flate2::bufread::GzDecoder;
-use rounds::{Contender, Rounds, take_turns};
+use sampling::{Case, Sampling, take_turns};
 use serde_json::Value;
 use std::cell::Cell;
 use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// A run of either is a round.
-const ROUNDS: Rounds = Rounds { length: Duration::ZERO, fewest: 60, time: Duration::ZERO };
+/// A run of either is a sample.
+const SAMPLING: Sampling = Sampling { length: Duration::ZERO, fewest: 60, time: Duration::ZERO };
 
 fn main() {
     let flag = |name: &str| std::env::args().any(|argument| argument == name);
@@ -25,25 +25,25 @@ fn main() {
     let measure = flag("--bench") && !flag("--test");
 
     let (loading, training) = (Cell::new(f64::INFINITY), Cell::new(f64::INFINITY));
-    let mut process = Contender::new(|| {
+    let mut process = Case::new(|| {
         let report = train();
         for (best, part) in [(&loading, "load_seconds"), (&training, "train_seconds")] {
             best.set(best.get().min(report[part].as_f64().expect("a time in seconds")));
         }
         Ok(())
     });
-    let mut inflating = Contender::new(|| {
+    let mut inflating = Case::new(|| {
         inflate(&mut memory);
         Ok(())
     });
-    let rounds = if measure { ROUNDS } else { Rounds::ONCE };
-    take_turns(&mut [&mut inflating, &mut process], rounds).expect("what runs panics rather");
+    let sampling = if measure { SAMPLING } else { Sampling::ONCE };
+    take_turns(&mut [&mut inflating, &mut process], sampling).expect("what runs panics rather");
     let (process, inflating) = (process.seconds(), inflating.seconds());
     if !measure {
         println!("whole_run: the process trains and the files inflate");
         return;
     }
-    println!("milliseconds, the best of {} runs by turns", ROUNDS.fewest);
+    println!("milliseconds, the best of {} runs by turns", SAMPLING.fewest);
     println!("softreg train     {:8.1}", process * 1e3);
     println!("  loading         {:8.1}", loading.get() * 1e3);
     println!("  training        {:8.1}", training.get() * 1e3);

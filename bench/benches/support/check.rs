@@ -15,7 +15,7 @@ pub(crate) struct Parameters {
 }
 
 impl Parameters {
-    /// Where every contender starts: small random weights, so that the classes of a row differ.
+    /// Where every case starts: small random weights, so that the classes of a row differ.
     pub(crate) fn start() -> Self {
         let mut random = Random::new(0);
         Self { w: random.numbers(FEATURES * CLASSES, 0.05), b: random.numbers(CLASSES, 0.05) }

@@ -1,5 +1,5 @@
 //! What the bench targets share: the data, the rivals, and the check that every result passes before it is timed.
-//! Times nothing itself: `softreg_bench::rounds` does, or criterion. The reference, its budgets and the comparer are the tests' own.
+//! Times nothing itself: `softreg_bench::sampling` does, or criterion. The reference, its budgets and the comparer are the tests' own.
 #![allow(dead_code, reason = "each bench target needs some of it")]
 
 pub(crate) mod check;

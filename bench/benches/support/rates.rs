@@ -33,7 +33,7 @@ pub(crate) fn rows_of_logits(rows: usize) -> Throughput {
     Throughput::ElementsAndBytes { elements: logits, bytes: logits * size_of::<f32>() as u64 }
 }
 
-/// A contender and its batch: `avx512/100`.
+/// A case and its batch: `avx512/100`.
 pub(crate) fn id(who: impl Display, rows: usize) -> BenchmarkId {
     BenchmarkId::new(who.to_string(), rows)
 }

@@ -1,7 +1,7 @@
 //! What is measured: the limits, every kernel, and whole steps, hot and over shuffled rows. How times are taken is
-//! `rounds`, what the limits do is the library's `bench_internals`.
+//! `sampling`, what the limits do is the library's `bench_internals`.
 
-use super::rounds::{Contender, Rounds, take_turns};
+use super::sampling::{Case, Sampling, take_turns};
 use super::{Bandwidth, Limit, Measurement, Roofline};
 use softreg::bench_internals::{Ordered, forward, multiply_adds, read, sgd_step};
 use softreg::{
@@ -17,7 +17,7 @@ const PARTS: [(&str, usize, usize); 4] = [
     ("memory", 256 << 20, usize::MAX),
 ];
 
-/// Bytes read in a round of a part that is smaller.
+/// Bytes read in a sample of a part that is smaller.
 const READ: usize = 64 << 20;
 
 /// The most rows that a hot batch has.
@@ -68,10 +68,10 @@ struct Entry<'a> {
     working_set: usize,
     /// Batches of a run.
     batches: usize,
-    contender: Contender<'a>,
+    case: Case<'a>,
 }
 
-pub(super) fn measure(exec: Exec, data: &Dataset, rounds: Rounds) -> Result<Roofline> {
+pub(super) fn measure(exec: Exec, data: &Dataset, sampling: Sampling) -> Result<Roofline> {
     let Exec { level, threads } = exec;
     if threads == 0 {
         return Err(Error::Size { what: "threads", found: 0, expected: "at least 1" });
@@ -120,13 +120,13 @@ pub(super) fn measure(exec: Exec, data: &Dataset, rounds: Rounds) -> Result<Roof
     entries.push(job.shuffled("mnist_shuffled_skip", &skipping));
 
     let limits = std::iter::once(&mut peak).chain(&mut reads);
-    let mut contenders: Vec<_> = limits.chain(entries.iter_mut().map(|entry| &mut entry.contender)).collect();
-    take_turns(&mut contenders, rounds)?;
+    let mut cases: Vec<_> = limits.chain(entries.iter_mut().map(|entry| &mut entry.case)).collect();
+    take_turns(&mut cases, sampling)?;
 
     let peak_gflops = flop as f64 / peak.seconds() / 1e9;
     let mut read = PARTS.map(|(name, bytes, _)| Bandwidth { name, bytes, gbps: 0.0 });
-    for (bandwidth, contender) in read.iter_mut().zip(&reads) {
-        bandwidth.gbps = (bandwidth.bytes * passes(bandwidth.bytes) * threads) as f64 / contender.seconds() / 1e9;
+    for (bandwidth, case) in read.iter_mut().zip(&reads) {
+        bandwidth.gbps = (bandwidth.bytes * passes(bandwidth.bytes) * threads) as f64 / case.seconds() / 1e9;
     }
     let results = entries.iter().map(|entry| entry.result(threads, peak_gflops, &read)).collect();
     Ok(Roofline { level, threads, peak_gflops, read, results })
@@ -163,7 +163,7 @@ fn passes(bytes: usize) -> usize {
 
 impl Entry<'_> {
     fn result(&self, threads: usize, peak_gflops: f64, read: &[Bandwidth; 4]) -> Measurement {
-        let nanoseconds = self.contender.seconds() * 1e9 / self.batches as f64;
+        let nanoseconds = self.case.seconds() * 1e9 / self.batches as f64;
         let part = PARTS.iter().position(|&(_, _, most)| self.working_set / threads <= most).unwrap_or(3);
         let (flop_limit, bytes_limit) = (self.flop / peak_gflops, self.bytes as f64 / read[part].gbps);
         let (limit, least) =
@@ -192,17 +192,17 @@ struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    fn peak(self) -> Contender<'a> {
-        Contender::new(move || {
+    fn peak(self) -> Case<'a> {
+        Case::new(move || {
             multiply_adds(self.exec);
             Ok(())
         })
     }
 
-    fn reading(self, memory: &'a [f32], bytes: usize) -> Contender<'a> {
+    fn reading(self, memory: &'a [f32], bytes: usize) -> Case<'a> {
         let (piece, passes) = (bytes / size_of::<f32>(), passes(bytes));
         let values = &memory[..piece * self.exec.threads];
-        Contender::new(move || {
+        Case::new(move || {
             read(self.exec, values, piece, passes);
             Ok(())
         })
@@ -248,7 +248,7 @@ impl<'a> Job<'a> {
             bytes,
             working_set: bytes,
             batches: 1,
-            contender: Contender::new(move || {
+            case: Case::new(move || {
                 kernel::cross_entropy(exec, labels.targets(), classes, &mut logits, &mut losses).map(drop)
             }),
         })
@@ -283,7 +283,7 @@ impl<'a> Job<'a> {
             bytes,
             working_set: bytes,
             batches: 1,
-            contender: Contender::new(run),
+            case: Case::new(run),
         }
     }
 

@@ -6,10 +6,10 @@
 #![allow(unreachable_pub, reason = "softreg-bench exports this module, the program does not")]
 
 mod cases;
-pub mod rounds;
+pub mod sampling;
 mod table;
 
-use rounds::Rounds;
+use sampling::Sampling;
 use softreg::{Dataset, Exec, Level, Result};
 use std::time::Duration;
 
@@ -72,18 +72,18 @@ pub enum Limit {
 /// How carefully times are taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Time {
-    /// Everything takes turns in many rounds of milliseconds, and each one's best counts: what else the machine does
-    /// lengthens some rounds and leaves the best alone. Ten seconds to thirty.
+    /// Everything takes turns in many samples of milliseconds, and each one's best counts: what else the machine does
+    /// lengthens some samples and leaves the best alone. Ten seconds to thirty.
     Best,
     /// Everything runs once: enough to see that it runs.
     Once,
 }
 
 impl Time {
-    const fn rounds(self) -> Rounds {
+    const fn sampling(self) -> Sampling {
         match self {
-            Self::Best => Rounds { length: Duration::from_millis(1), fewest: 60, time: Duration::ZERO },
-            Self::Once => Rounds::ONCE,
+            Self::Best => Sampling { length: Duration::from_millis(1), fewest: 60, time: Duration::ZERO },
+            Self::Once => Sampling::ONCE,
         }
     }
 }
@@ -97,7 +97,7 @@ impl Time {
 /// [`Error::Size`](softreg::Error::Size) where the data has fewer than 1000 rows, `threads` is 0 or the system refuses
 /// the memory that they take.
 pub fn measure(level: Level, threads: usize, data: &Dataset, time: Time) -> Result<Roofline> {
-    let job = || cases::measure(Exec { level, threads }, data, time.rounds());
+    let job = || cases::measure(Exec { level, threads }, data, time.sampling());
     // All of it within the pool, so that no kernel has to enter it.
     if threads > 1 { rayon::join(job, || ()).0 } else { job() }
 }
