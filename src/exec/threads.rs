@@ -20,11 +20,15 @@ pub(crate) fn run<K: Divide>(level: Level, threads: usize, kernel: K) {
     divide(level, threads.min(kernel.work() / least_work()), kernel);
 }
 
-/// The least work that is worth a thread of its own, in multiply-adds. A thread of the pool hands work to another that
-/// is still looking for some, which it does for a while after its last; a thread of no pool wakes one and sleeps itself,
-/// some 10 us in all.
+/// The least work that is worth a thread of its own, in multiply-adds, to a thread of the pool: it hands work to another
+/// that is still looking for some, which it does for a while after its last.
+const LEAST_WORK_WITHIN_POOL: usize = 1 << 16;
+
+/// The same to a thread of no pool, which wakes one and sleeps itself, some 10 us in all.
+const LEAST_WORK: usize = 1 << 20;
+
 fn least_work() -> usize {
-    if within_pool() { 1 << 16 } else { 1 << 20 }
+    if within_pool() { LEAST_WORK_WITHIN_POOL } else { LEAST_WORK }
 }
 
 #[cfg(feature = "rayon")]

@@ -1,6 +1,6 @@
-//! Reading rows downwards, some vectors of features at a time, with one check for all rows in place of one a row: a
-//! check is a branch, and branches take the multiply-adds' ports. What is done with the vectors is the kernels'
-//! business.
+//! Columns of rows: the same few vectors of features in every row. One check of lengths serves all rows of a tile; one a
+//! row would be a branch beside each row's multiply-adds, which branches share ports with. What is computed with the
+//! vectors is the kernels' business.
 
 use super::Simd;
 use core::marker::PhantomData;
@@ -28,22 +28,26 @@ impl<'a, T: Copy> Columns<'a, T> {
         self.rows.len()
     }
 
-    /// The `V` vectors from `start` on in every row. The token only says how long a vector is.
+    /// The `V` vectors from feature `start` on in every row. The token stands for the length of a vector.
+    ///
+    /// # Panics
+    /// Where a row is too short for them.
     #[inline(always)]
     pub(crate) fn vectors<S: Simd, const V: usize>(&self, _simd: S, start: usize) -> Column<'a, T, [S::Array<T>; V]> {
         let len = V * S::LANES;
         assert!(start <= self.width && len <= self.width - start, "the rows are too short");
         assert!(size_of::<[S::Array<T>; V]>() == len * size_of::<T>());
-        Column { rows: self.rows, start, values: PhantomData }
+        Column { rows: self.rows, start, array: PhantomData }
     }
 }
 
-/// Values at one place of every row, as an array `A`.
+/// A column: in every row, an array `A` of values from feature `start` on. Only [`Columns::vectors`] makes one, which has
+/// checked that they are there.
 #[derive(Clone, Copy)]
 pub(crate) struct Column<'a, T, A> {
     rows: &'a [&'a [T]],
     start: usize,
-    values: PhantomData<A>,
+    array: PhantomData<A>,
 }
 
 impl<'a, T, A> Column<'a, T, A> {
@@ -51,8 +55,8 @@ impl<'a, T, A> Column<'a, T, A> {
     #[inline(always)]
     pub(crate) fn row(&self, row: usize) -> &'a A {
         let row = self.rows[row];
-        // SAFETY: `vectors` saw that as many values as `A` has follow `start` in the shortest row, which `new` found; `A`
-        // is arrays of them, which are aligned as they are.
+        // SAFETY: `vectors` asserted that the shortest row, whose length `new` took, has as many values from `start` on as
+        // `A` has, and that `A` is their size; it is nested arrays of `T`, aligned as `T` is.
         unsafe { &*row.as_ptr().wrapping_add(self.start).cast::<A>() }
     }
 }
