@@ -309,6 +309,9 @@ fn train(data: &Dataset, split: usize, model: &SoftmaxRegression, threads: usize
 }
 
 proptest! {
+    // Each case is hundreds of milliseconds of f64 reference.
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn random_shapes_are_within_the_budget(
         rows in 1..200_usize, features in 1..1200_usize, classes in 8..30_usize, seed: u64,
