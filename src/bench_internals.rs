@@ -1,7 +1,6 @@
 //! What benchmarks need and no user does: the two limits of the machine, as loops over the library's own vector
 //! operations that do nothing else, and the products of block-sparse rows, which otherwise only a trainer sees. No promise
-//! is made for any of it. How times are taken, of what, and what is printed, is no business of the library's:
-//! `softreg bench` and the package `softreg-bench` do that.
+//! is made for any of it. `softreg bench` and the package `softreg-bench` take the times and print them.
 
 #![allow(clippy::needless_range_loop, reason = "loops over const bounds, which must unroll")]
 

@@ -1,5 +1,5 @@
-//! The geometry of packed weights: panels, lines, and which way the lanes run. What is stored in it is `parameters`'
-//! business, which shape goes which way `kernel/plan.rs`'.
+//! The geometry of packed weights: panels, lines, and which way the lanes run. See `parameters` for what is
+//! stored in it, `kernel/plan.rs` for which shape goes which way.
 
 /// Features in a panel: one vector of the widest instruction set, one cache line of f32.
 pub(crate) const PANEL: usize = 16;

@@ -1,5 +1,5 @@
-//! Rows with their labels in memory, and splits that share storage. How bytes become rows is `idx`'s and `mnist`'s
-//! business; what is computed on them is the kernels'.
+//! Rows with their labels in memory, and splits that share storage. See `idx` and `mnist` for how bytes become
+//! rows, `kernel` for what is computed on them.
 
 use super::buffer::ByteBuffer;
 use crate::error::{Error, Result};

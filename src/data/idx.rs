@@ -1,5 +1,5 @@
 //! Reads IDX files of unsigned bytes, raw or gzip-compressed, from anything that can be read. What the numbers mean
-//! (images, labels, which file belongs to which) is `mnist`'s business.
+//! (images, labels, which file belongs to which), see `mnist`.
 //!
 //! The format: two zero bytes, one byte for the element type (8: unsigned bytes), one byte for the rank, then each
 //! dimension as a big-endian `u32`, then the elements, the last dimension varying fastest.
@@ -9,8 +9,9 @@
 //! element is kept, so a small file that unpacks to a huge one takes no more memory than what its header announces, and
 //! the header may not announce more than [`MAX_BYTES`].
 //!
-//! A damaged gzip stream may unpack to anything, and its checksum stands at its end. Content that is refused is therefore
-//! unpacked further, as far as 256 MiB, before it is blamed: damage is what the user can mend.
+//! A damaged gzip stream may unpack to anything, and its checksum stands at its end. When the content is
+//! refused, the reader therefore unpacks up to 256 MiB more. If that finds damage, the error reports the damage: the user
+//! can get the file again.
 
 use super::buffer::{CHUNK, Fill};
 use crate::error::{Error, Result};

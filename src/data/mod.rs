@@ -1,5 +1,5 @@
-//! Data in memory and from files: datasets, the batches that pick their rows, and the readers. What is computed on it is
-//! the kernels' business.
+//! Data in memory and from files: datasets, the batches that pick their rows, and the readers. See `kernel` for what
+//! is computed on it.
 
 mod batches;
 mod buffer;

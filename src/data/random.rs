@@ -1,4 +1,5 @@
-//! The random numbers behind the shuffles. Who is shuffled is `batches`' business.
+//! The random numbers behind the shuffles. A seed gives the same shuffles on every
+//! machine and in every version. See `batches` for what is shuffled; threads never change a result, see `exec`.
 
 /// The generator behind the shuffles: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
 /// generators", OOPSLA 2014). It is written here because its values are a promise: a seed must give the same batches in

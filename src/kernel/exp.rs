@@ -3,7 +3,7 @@
 //! Both reduce the argument by a power of two and evaluate a polynomial that minimises the largest
 //! relative error over what remains (Remez exchange in double precision, coefficients rounded to f32).
 //! The rounding of the last additions dominates the error: the polynomials' own share is under a tenth of
-//! a unit in the last place. `tests/numerics.rs` sweeps the f32 numbers against double precision.
+//! a unit in the last place. `tests/it/numerics.rs` sweeps the f32 numbers against double precision.
 
 use crate::simd::{Kernel, Simd};
 use core::f32::consts::LOG2_E;

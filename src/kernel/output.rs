@@ -1,5 +1,5 @@
-//! Where the sums of a product go: into logits, or by a rule into panels of A. Which sums there are is the products'
-//! business.
+//! Where the sums of a product go: into logits, or by a rule into panels of A. See the products' folders for
+//! the sums.
 
 #![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
 

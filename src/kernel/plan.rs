@@ -3,7 +3,7 @@
 //! with its reason; the algorithms are in the folders beside this file, and the work that is worth a thread in
 //! `exec/threads.rs`.
 //!
-//! A choice depends on the shape alone, and not on the number of rows or threads, wherever it decides the order of a sum.
+//! A choice that affects the order of a sum depends only on features and classes, never on the number of rows or threads.
 
 use crate::layout::{Lanes, PANEL};
 use crate::simd::{Element, Kernel, Simd};

@@ -1,9 +1,10 @@
-//! Rules: what becomes of a tile's sum and of what A holds, on vectors. Each update kernel is generic over the rule; which
-//! sums there are is the kernels' business.
+//! Update rules. A rule computes the new value of A from a tile's sum and the old value of A, one vector at a time. Each
+//! update kernel is generic over the rule. See `output.rs` for where sums are written.
 //!
-//! A kernel writes A once for each block of rows, so that a rule must be linear in the sums: applied to the parts of a
-//! sum one after the other it has to give what it gives of the whole. A rule that is not linear needs the whole sum first:
-//! accumulate all blocks of rows into scratch, and apply the rule to that.
+//! A kernel updates A once per block of rows. A rule must therefore be linear in the sums: applied to each partial sum in
+//! turn it gives the same A as applied once to the whole sum. A rule that is not linear, such as RMSProp or Adam, needs the
+//! whole sum first: accumulate it into scratch that the trainer owns, then apply the rule to the scratch, the parameters
+//! and its own state.
 
 use crate::simd::Simd;
 

@@ -1,5 +1,5 @@
-//! The block-sparse form of a matrix: a bitmap a row, and the blocks that are not all zero. It is built and stored here;
-//! what is computed with it is `kernel/block_sparse`'s business, when it is used `kernel/plan.rs`'.
+//! The block-sparse form of a matrix: a bitmap a row, and the blocks that are not all zero. It is built and stored here.
+//! See `kernel/block_sparse` for what is computed with it, `kernel/plan.rs` for when it is used.
 
 use super::Permutation;
 use crate::error::Result;

@@ -1,5 +1,5 @@
-//! The permutation that puts features together which are zero in the same rows, so that whole panels of them are. It is
-//! learnt here from a sample of the rows; what is stored in it is `block_sparse`'s and `parameters`' business.
+//! The permutation groups features that are zero in the same rows, so that whole panels are zero. It is learnt here from a
+//! sample of the rows. See `block_sparse` and `parameters` for what is stored in that order.
 
 use crate::error::Result;
 use crate::layout::PANEL;

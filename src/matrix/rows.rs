@@ -1,4 +1,5 @@
-//! Ranges of rows with the element type known: what the kernels read. Where the rows come from is `Matrix`'s business.
+//! Ranges of rows with the element type known: what the kernels read. See `Matrix` for where
+//! they come from.
 
 use super::block_sparse::{Block, BlockSparseView, WORD};
 use crate::error::{Error, Result};

@@ -1,4 +1,5 @@
-//! What rows should be classified as, and batches of rows with their targets. Losses are `kernel/softmax.rs`' business.
+//! What rows should be classified as, and batches of rows with their targets. See `kernel/softmax.rs` for
+//! losses.
 
 use super::rows::Pick;
 use super::{Matrix, check_rows};

@@ -1,6 +1,6 @@
-//! Columns of rows: the same few vectors of features in every row. One check of lengths serves all rows of a tile; one a
-//! row would be a branch beside each row's multiply-adds, which branches share ports with. What is computed with the
-//! vectors is the kernels' business.
+//! Columns of rows: the same few vectors of features in every row. One length check covers all rows of a tile. A check
+//! per row would add a branch per row, and branches compete with multiply-adds for execution ports. See `kernel` for what
+//! is computed with the vectors.
 
 use super::Simd;
 use core::marker::PhantomData;

@@ -8,11 +8,11 @@
 //!         logits[g] = scale * sum of lanes(acc[g]) + b[g]
 //! ```
 //!
-//! One row at a time: two rows share the loads of W, but only in the blocks that both have, and each walks through those
-//! of the other too.
+//! A tile is one row. A tile of two would share loads of W only where both rows have a block, and each row would visit the
+//! other's blocks too.
 //!
-//! The first group of classes prefetches. A row's head says where its blocks are, so that heads are prefetched twice as
-//! far ahead as blocks.
+//! The first group of classes prefetches. A row's blocks are found through its head only. Heads are therefore prefetched
+//! twice as far ahead as blocks.
 
 use crate::kernel::feature_lanes::multiply_panel;
 use crate::kernel::output::Logits;

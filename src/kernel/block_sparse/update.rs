@@ -9,11 +9,11 @@
 //!             A[v][g] = rule(A[v][g], acc[v][g])
 //! ```
 //!
-//! A bitmap has a bit for each panel of a row; the loop needs one for each row of a panel, so that bitmaps are transposed.
-//! Each row's blocks lie in the order of the panels: a tile takes the next block of each row that has the panel.
+//! A row's bitmap has one bit per panel. The loop needs one bit per row of a panel. The bitmaps are therefore transposed
+//! first. A row's blocks lie in the order of the panels: a tile takes the next block of each row that has the panel.
 //!
-//! A function is a group of classes by the panels of a word of the bitmaps. One a panel took 1.15 times as long (avx2, Zen
-//! 3).
+//! One call handles one group of classes and all panels of one bitmap word. A call for each panel took 1.15 times as long
+//! (avx2, Zen 3).
 
 #![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
 

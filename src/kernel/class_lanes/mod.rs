@@ -1,9 +1,9 @@
 //! The two products with the lanes along the classes, for shapes with many classes or few features: `kernel/plan.rs` says
 //! which these are. Here is what `forward` and `update` have in common.
 //!
-//! With class lanes no sum goes across lanes, which is what few features would spend their time on, and a weight that was
-//! read serves several rows from a register, which is what many classes need once their weights overflow the caches. The
-//! price is lanes left empty where the classes are no multiple of 16, and a broadcast of each feature.
+//! Class lanes need no sum across lanes; with few features, that sum would dominate the time. A loaded weight serves
+//! several rows from a register; with many classes this matters, because the weights overflow the caches. The price is
+//! lanes left empty where the classes are no multiple of 16, and a broadcast of each feature.
 //!
 //! Tried and rejected for the update (avx512, one core of a Sapphire Rapids, beside what stands here):
 //!

@@ -13,9 +13,8 @@
 //! A step's rule needs no buffer for the gradient. An element of A gets its additions in the order of the rows, whatever
 //! tile it falls in; so the panels of A can be shared out among threads without a change of one bit.
 //!
-//! Tried and rejected: accumulators that start as the weights themselves, which saves the last multiply-add (one in a
-//! hundred at 100 rows) but needs a scaled copy of the residual and rounds each addition at the size of the weight
-//! instead of the size of the sum.
+//! Rejected: accumulators that start from the weights. They save the last multiply-add, one in a hundred at 100 rows. They
+//! need a scaled copy of the residual, and each addition then rounds relative to the weight, not to the sum.
 
 #![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
 
