@@ -259,3 +259,23 @@ fn predicting_with_a_trained_model_allocates_nothing() {
         }
     }
 }
+
+/// More rows of unknown size than twice the classes might make parameters overflow: what they were is kept in one place.
+#[test]
+fn a_careful_step_after_the_first_allocates_nothing() {
+    let mut random = Random::new(8);
+    let (values, labels) = (random.numbers(ROWS * FEATURES, 1.0), random.labels(ROWS, CLASSES));
+    let x = Matrix::from_f32(&values, FEATURES).expect("whole rows");
+    let batch = Batch::new(x, &labels[..]).expect("rows agree");
+    for level in levels() {
+        let model = SoftmaxRegression::zeros(FEATURES, CLASSES).with_level(level);
+        let mut trainer = Trainer::new(model, Sgd::new(0.001));
+        trainer.step(batch).expect("the shapes fit");
+        let counted = allocations(|| {
+            for _ in 0..3 {
+                trainer.step(batch).expect("the shapes fit");
+            }
+        });
+        assert_eq!(counted, 0, "{level}");
+    }
+}

@@ -101,6 +101,17 @@ fn wrong_shapes_and_labels_are_errors() {
 }
 
 #[test]
+fn both_parts_of_a_split_copy_their_own_rows() {
+    let pixels = Dataset::from_u8((0..20).collect(), (0..20).map(|row| row % 7).collect(), 1, CLASSES).unwrap();
+    for data in [numbered(20), pixels] {
+        let (first, rest) = data.split_at(13).unwrap();
+        assert_eq!([first.to_f32(), rest.to_f32()].concat(), data.to_f32(), "{data:?}");
+        assert_eq!([first.labels(), rest.labels()].concat(), data.labels(), "{data:?}");
+        assert_eq!([first.one_hot(), rest.one_hot()].concat(), data.one_hot(), "{data:?}");
+    }
+}
+
+#[test]
 fn a_split_is_exact() {
     let data = numbered(20);
     for middle in [0, 1, 13, 20] {

@@ -241,3 +241,55 @@ fn log_probabilities_are_finite_where_probabilities_are_not_positive() {
         assert_eq!(model.predict_log_proba(x).expect("the shapes fit"), [-500.0, 0.0], "{level}");
     }
 }
+
+/// Rows go through predictions in pieces: four at a time where the classes are this many.
+#[test]
+fn every_piece_of_rows_has_its_own_numbers_and_targets() {
+    let (rows, classes) = (10, 1 << 18);
+    let mut random = Random::new(10);
+    let (w, mut values) = (random.numbers(classes, 1.0), random.numbers(rows, 1.0));
+    let labels: Vec<u32> = (0..rows).map(|row| (row * 1000) as u32).collect();
+    for level in levels() {
+        let model = SoftmaxRegression::from_row_major(&w, &vec![0.0; classes], 1, classes).expect("the lengths fit");
+        let model = model.with_level(level);
+        let x = Matrix::from_f32(&values, 1).expect("one feature");
+        let targets = Targets::from_u32(&labels);
+        let (mut logits, mut losses) = (vec![0.0; rows * classes], vec![0.0; rows]);
+        kernel::forward(level, x, model.parameters(), &mut logits).expect("the shapes fit");
+        let sum = kernel::cross_entropy(level, targets, classes, &mut logits, &mut losses).expect("the shapes fit");
+        let mean = model.log_loss(Batch::new(x, targets).expect("rows agree")).expect("the shapes fit");
+        assert_eq!(mean, sum / rows as f64, "{level}");
+        let predicted = model.predict(x).expect("the shapes fit");
+        assert!(predicted.iter().any(|class| *class != predicted[0]), "{level}: {predicted:?} are of several classes");
+        let found = model.accuracy(Batch::new(x, &predicted[..]).expect("rows agree"));
+        assert_eq!(found.expect("the shapes fit"), 1.0, "{level}");
+    }
+    values[9] = f32::NAN;
+    let x = Matrix::from_f32(&values, 1).expect("one feature");
+    let model = SoftmaxRegression::zeros(1, classes);
+    for found in [
+        model.predict(x).err(),
+        model.top_k(x, 1).err(),
+        model.evaluate(Batch::new(x, &labels[..]).expect("rows agree")).err(),
+    ] {
+        assert!(matches!(found, Some(Error::NonFinite { row: 9, .. })), "{found:?}");
+    }
+}
+
+/// Predictions read rows as the kernels do, in their scale.
+#[test]
+fn a_scale_holds_in_predictions() {
+    for level in levels() {
+        let model = SoftmaxRegression::from_row_major(&[1.0, -1.0], &[-1.0, 0.0], 1, 2).expect("1 x 2");
+        let model = model.with_level(level);
+        let [pixels, values] = [Matrix::from_u8(&[255, 0], 1), Matrix::from_f32(&[1.0, 0.0], 1)];
+        for x in [pixels.expect("two rows"), values.expect("two rows")] {
+            for (scale, expected) in [(0.25, [1, 1]), (2.0, [0, 1])] {
+                let x = x.with_scale(scale);
+                assert_eq!(model.predict(x).expect("the shapes fit"), expected, "{level}, {scale}");
+                let batch = Batch::new(x, &expected[..]).expect("rows agree");
+                assert_eq!(model.accuracy(batch).expect("the shapes fit"), 1.0, "{level}, {scale}");
+            }
+        }
+    }
+}

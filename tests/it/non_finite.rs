@@ -77,10 +77,13 @@ fn nan_among_very_many_rows_and_classes_stays_where_it_belongs() {
 #[test]
 fn weights_left_by_a_kernel_are_their_own_copy() {
     let mut failures = Failures::default();
-    for (features, bad) in
-        [1, 3, 5, 9, 15, 16, 17, 33].into_iter().flat_map(|f| [0.5, f32::INFINITY, f32::NAN].map(|b| (f, b)))
+    // Lanes along the features with 11 classes, along the classes with 16 and 20.
+    for (features, classes, bad) in [1, 3, 5, 9, 15, 16, 17, 33]
+        .into_iter()
+        .flat_map(|f| [11, 16, 20].map(|c| (f, c)))
+        .flat_map(|(f, c)| [0.5, f32::INFINITY, f32::NAN].map(|b| (f, c, b)))
     {
-        let (rows, classes) = (3, 11);
+        let rows = 3;
         let ones = vec![1.0; rows * features];
         let x = Matrix::from_f32(&ones, features).expect("whole rows");
         let mut residual = Random::new(6).numbers(rows * classes, 1.0);
@@ -89,7 +92,7 @@ fn weights_left_by_a_kernel_are_their_own_copy() {
             let mut check = |kernel: &str, left: &Parameters| {
                 let copy = Parameters::from_row_major(&left.to_row_major(), left.bias(), features, classes);
                 let (got, want) = (forward(level, x, left), forward(level, x, &copy.expect("the lengths fit")));
-                let label = format!("{kernel} at {level}, {features} features, residual {bad}");
+                let label = format!("{kernel} at {level}, {features} features x {classes} classes, residual {bad}");
                 failures.check(label, || same_bits(&got, &want));
             };
             let mut left = Parameters::zeros(features, classes);
@@ -181,8 +184,9 @@ fn a_model_is_not_made_of_parameters_that_are_not_finite() {
 #[test]
 fn a_step_that_would_ruin_the_model_is_refused_and_changes_nothing() {
     type Case<'a> = (&'a str, &'a [f32], &'a [f32], f32);
-    let cases: [Case<'_>; 6] = [
+    let cases: [Case<'_>; 7] = [
         ("a large feature and rate", &[1e30, 1.0], &[1.0, 0.0], 1e30),
+        ("a large negative feature", &[-1e30, 1.0], &[1.0, 0.0], 1e30),
         ("large targets", &[1.0, 1.0], &[2e38, 2e38], 1e10),
         ("a large rate", &[3.0, 3.0], &[1.0, 0.0], 3e38),
         ("a sum beyond f32", &[3e38, 1.0, 3e38, 1.0, 3e38, 1.0], &[1.0, 0.0, 1.0, 0.0, 1.0, 0.0], 1e-30),
@@ -259,5 +263,109 @@ fn large_steps_that_stay_finite_are_made() {
         // 64 rows of unknown size for 3 classes go the careful way.
         let careful = after(Matrix::from_f32(&ordinary, 20).expect("whole rows"));
         same_bits(&careful, &after(data.x())).unwrap_or_else(|error| panic!("{level}: {error}"));
+    }
+}
+
+/// A small scale makes no smaller step of the bias, and a pixel may be 255.
+#[test]
+fn no_scale_hides_a_step_that_would_ruin_the_model() {
+    let start = SoftmaxRegression::zeros(1, 2);
+    for level in levels() {
+        let small = Matrix::from_f32(&[1.0], 1).map(|x| x.with_scale(1e-10));
+        let pixel = Matrix::from_u8_scaled(&[255], 1, 1.0);
+        for (what, x, rate) in [("a bias alone", small, 3e38), ("a pixel's weight", pixel, 1e37)] {
+            let targets = Targets::from_probabilities(&[4.0, 0.0], 2).expect("whole rows");
+            let batch = Batch::new(x.expect("one row"), targets).expect("rows agree");
+            let mut trainer = Trainer::new(start.clone().with_level(level), Sgd::new(rate)).reduction(Reduction::Sum);
+            let found = trainer.step(batch);
+            assert!(matches!(found, Err(Error::NonFiniteStep)), "{what} at {level}: {found:?}");
+            assert_eq!(*trainer.model(), start, "{what} at {level}");
+        }
+    }
+}
+
+/// Wherever in a row the value is that is not finite, and in whichever weights of a panel the infinity.
+#[test]
+fn no_place_hides_what_is_not_finite() {
+    let (features, classes) = (130, 24);
+    let zeros = SoftmaxRegression::zeros(features, 2);
+    let second_ignored = [1.0, 0.0, 0.0, 0.0];
+    for level in levels() {
+        for at in 0..features {
+            let mut values = vec![0.5; 2 * features];
+            values[features + at] = f32::NAN;
+            let data = Dataset::from_f32(values.clone(), vec![0; 2], features, 2).expect("whole rows");
+            for x in [Matrix::from_f32(&values, features).expect("whole rows"), data.x()] {
+                let targets = Targets::from_probabilities(&second_ignored, 2).expect("whole rows");
+                let mut trainer = Trainer::new(zeros.clone().with_level(level), Sgd::new(0.1));
+                let found = trainer.step(Batch::new(x, targets).expect("rows agree"));
+                assert!(matches!(found, Err(Error::NonFiniteStep)), "NaN at {at}, {level}: {found:?}");
+            }
+        }
+        // All but two classes have probability 0 and keep their weights.
+        for class in 0..classes - 8 {
+            let mut bias = vec![-1e3; classes];
+            (bias[class], bias[class + 8]) = (0.0, 0.0);
+            let w = vec![0.0; features * classes];
+            let start = SoftmaxRegression::from_row_major(&w, &bias, features, classes).expect("the lengths fit");
+            let mut values = vec![0.0; features];
+            values[0] = 1e38;
+            let (x, labels) = (Matrix::from_f32(&values, features).expect("one row"), [class as u8]);
+            let mut trainer = Trainer::new(start.clone().with_level(level), Sgd::new(1e10)).reduction(Reduction::Sum);
+            let found = trainer.step(Batch::new(x, &labels[..]).expect("rows agree"));
+            assert!(
+                matches!(found, Err(Error::NonFiniteStep)),
+                "classes {class} and {}, {level}: {found:?}",
+                class + 8
+            );
+            assert_eq!(*trainer.model(), start, "classes {class} and {}, {level}", class + 8);
+        }
+    }
+}
+
+/// Steps that are each far from the end of f32 and together beyond it: each row finds its class improbable by a weight of
+/// its own, and pushes the bias on.
+#[test]
+fn many_safe_steps_that_together_would_ruin_the_model_are_refused() {
+    let features = 20;
+    let w: Vec<f32> = [-1.1e38, 1.1e38].repeat(features);
+    let mut values = vec![0.0; features * features];
+    values.iter_mut().step_by(features + 1).for_each(|value| *value = 3.0);
+    let data = Dataset::from_f32(values, vec![0; features], features, 2).expect("whole rows");
+    for level in levels() {
+        let start = SoftmaxRegression::from_row_major(&w, &[0.0; 2], features, 2).expect("the lengths fit");
+        let mut trainer = Trainer::new(start.with_level(level), Sgd::new(1.9e37)).reduction(Reduction::Sum);
+        for row in 0..features {
+            let before = trainer.model().clone();
+            let rows = [row];
+            let x = data.x().select(&rows).expect("a row");
+            match trainer.step(Batch::new(x, Targets::from_u8(&[0])).expect("rows agree")) {
+                Ok(_) => assert!(row < 17, "{level}: 18 steps of 1.9e37 are beyond f32"),
+                Err(error) => {
+                    assert!(matches!(error, Error::NonFiniteStep) && row == 17, "{level}, step {row}: {error:?}");
+                    assert_eq!(*trainer.model(), before, "{level}");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// What was known of the parameters before a large step does not hold after it.
+#[test]
+fn a_small_step_after_a_large_one_is_refused_where_it_would_ruin_the_model() {
+    let [zero, large] = [0.0, 3.3].map(|value| Dataset::from_f32(vec![value], vec![0], 1, 2).expect("one row"));
+    for level in levels() {
+        let start = SoftmaxRegression::from_row_major(&[0.98e38, -0.98e38], &[0.0; 2], 1, 2).expect("1 x 2");
+        let mut trainer = Trainer::new(start.with_level(level), Sgd::new(1.6e38)).reduction(Reduction::Sum);
+        let mut step = |data: &Dataset, targets: &[f32]| {
+            let targets = Targets::from_probabilities(targets, 2).expect("one row");
+            trainer.step(Batch::new(data.x(), targets).expect("rows agree"))
+        };
+        step(&zero, &[1e-3, 0.0]).expect("a small step");
+        step(&zero, &[0.0, 2.0]).expect("a bias of 3.2e38 is finite");
+        let found = step(&large, &[0.0, 0.135]);
+        assert!(matches!(found, Err(Error::NonFiniteStep)), "{level}: {found:?}");
+        assert!(trainer.into_model().bias().iter().all(|bias| bias.abs() > 3e38 && bias.is_finite()), "{level}");
     }
 }

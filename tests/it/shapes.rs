@@ -319,6 +319,8 @@ fn dimensions_that_no_memory_holds_are_refused() {
         let said = panic.downcast_ref::<String>().expect("a message");
         assert!(said.contains("no memory"), "{said}");
     }
+    let found = softreg::metrics::confusion_matrix(&[], &[], 1 << 29);
+    assert!(matches!(found, Err(Error::Memory { bytes, .. }) if bytes == 1 << 61), "2^58 counts: {found:?}");
     let found = softreg::metrics::confusion_matrix(&[], &[], usize::MAX);
     assert!(matches!(found, Err(Error::Memory { .. })), "{found:?}");
     let found = softreg::metrics::confusion_matrix(&[0], &[5], 5);

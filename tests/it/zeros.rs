@@ -271,6 +271,66 @@ fn no_zero_hides_a_rate_that_is_not_finite() {
     }
 }
 
+/// A step of so much weight that parameters might overflow goes on from the last one, whatever order that was in.
+#[test]
+fn a_careful_step_goes_on_from_one_that_skips_zeros() {
+    // Of pixels up to 255, and of values up to 1.
+    let data = |level| kinds::datasets(kinds::CLASSES).into_iter().zip([1e36, 6e37]).map(move |data| (level, data));
+    for (level, (dense, heavy)) in levels().into_iter().flat_map(data) {
+        let after = |data: &Dataset| {
+            let zeros = SoftmaxRegression::zeros(kinds::FEATURES, kinds::CLASSES).with_level(level);
+            let mut trainer = Trainer::new(zeros, Sgd::new(0.1));
+            for (rows, weight) in [([0, 1, 2], 1.0), ([3, 5, 40], heavy), ([4, 5, 6], 1.0)] {
+                let mut targets = vec![0.0; 3 * kinds::CLASSES];
+                targets.iter_mut().step_by(kinds::CLASSES + 1).for_each(|target| *target = weight);
+                let targets = Targets::from_probabilities(&targets, kinds::CLASSES).expect("whole rows");
+                let x = data.x().select(&rows).expect("indices in range");
+                trainer.step(Batch::new(x, targets).expect("rows agree")).expect("a step");
+            }
+            trainer.into_model().to_row_major()
+        };
+        for (found, expected) in after(&dense.clone().skip_zeros()).iter().zip(&after(&dense)) {
+            assert!((found - expected).abs() <= 1e-5, "{level}, {dense:?}: {found} for {expected}");
+        }
+    }
+}
+
+/// A panel may have values in the last rows of a block of 128 alone.
+#[test]
+fn values_of_the_last_rows_of_a_block_alone_are_learnt() {
+    let (rows, features, classes) = (128, 64, 10);
+    let pixels: Vec<u8> = (0..rows * features)
+        .map(|at| if at / features / 64 == at % features / 32 { 1 + (at * 37 % 255) as u8 } else { 0 })
+        .collect();
+    let labels = (0..rows).map(|row| (row % classes) as u8).collect();
+    let dense = Dataset::from_u8(pixels, labels, features, classes).expect("the lengths fit");
+    let skipping = dense.clone().skip_zeros();
+    assert!(skipping.skips_zeros());
+    for level in levels() {
+        let after = |data: &Dataset| {
+            let zeros = SoftmaxRegression::zeros(features, classes).with_level(level);
+            let mut trainer = Trainer::new(zeros, Sgd::new(0.01)).reduction(Reduction::Sum);
+            trainer.step(data.as_batch()).expect("a step");
+            trainer.into_model().to_row_major()
+        };
+        for (found, expected) in after(&skipping).iter().zip(&after(&dense)) {
+            assert!((found - expected).abs() <= 1e-5, "{level}: {found} for {expected}");
+        }
+    }
+}
+
+/// A thread may begin with panels after the first word of the bitmaps.
+#[test]
+fn threads_that_begin_in_a_later_word_change_nothing() {
+    let shape = Shape { rows: 130, features: 2200, classes: 10 };
+    for (level, data) in levels().into_iter().flat_map(|level| datasets(shape, 5).map(|data| (level, data))) {
+        let skipping = data.skip_zeros();
+        assert!(skipping.skips_zeros());
+        let zeros = SoftmaxRegression::zeros(shape.features, shape.classes).with_level(level);
+        assert!(train(&skipping, 0, &zeros, 2) == train(&skipping, 0, &zeros, 1), "{level}, {skipping:?}");
+    }
+}
+
 #[test]
 fn only_data_with_zeros_is_indexed() {
     let indexed = |pixels: Vec<u8>| {
