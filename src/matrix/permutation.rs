@@ -19,6 +19,9 @@ const CANDIDATES_PER_ROW: usize = 4;
 /// with 4, 59 %.)
 const LOSS: i32 = 2;
 
+/// What memory is wanted for here.
+const WHAT: &str = "permutation of the features";
+
 /// A bit for each row of the sample, set where a feature is not zero.
 type Occurrence = [u64; SAMPLE / u64::BITS as usize];
 
@@ -44,10 +47,11 @@ impl Permutation {
         let rows = SAMPLE.min(values.len() / features);
         let occurrences = sample(values, features, rows)?;
         let candidates = CANDIDATES.min(CANDIDATES_PER_ROW * rows);
-        let mut left: Vec<usize> = (0..features).collect();
-        left.sort_by_key(|&feature| (count(&occurrences[feature]), features - feature));
+        let mut left = memory::with_capacity(WHAT, features)?;
+        left.extend(0..features);
+        left.sort_unstable_by_key(|&feature| (count(&occurrences[feature]), features - feature));
 
-        let mut order = Vec::with_capacity(features);
+        let mut order = memory::with_capacity(WHAT, features)?;
         let mut occupied = 0;
         while let Some(first) = left.pop() {
             order.push(first);
@@ -71,7 +75,7 @@ impl Permutation {
 
         let blocks = rows * features.div_ceil(PANEL);
         let zeros = if blocks == 0 { 0.0 } else { 1.0 - occupied as f64 / blocks as f64 };
-        Ok(Self { features: spread(&order), zeros })
+        Ok(Self { features: spread(&order)?, zeros })
     }
 
     /// The feature at each place.
@@ -87,17 +91,21 @@ impl Permutation {
 
 /// Puts the panels in the order of the reversed bits of their numbers. The first panels have the most values, and threads
 /// take panels by ranges: so each half, quarter and eighth has its share. The last panel stays, it may not be whole.
-fn spread(order: &[usize]) -> Vec<usize> {
+fn spread(order: &[usize]) -> Result<Vec<usize>> {
     let (whole, rest) = order.as_chunks::<PANEL>();
-    let mut whole: Vec<_> = whole.iter().enumerate().collect();
-    whole.sort_by_key(|(panel, _)| panel.reverse_bits());
-    whole.into_iter().flat_map(|(_, panel)| panel).chain(rest).copied().collect()
+    let mut panels = memory::with_capacity(WHAT, whole.len())?;
+    panels.extend(0..whole.len());
+    panels.sort_unstable_by_key(|panel: &usize| panel.reverse_bits());
+    let mut spread = memory::with_capacity(WHAT, order.len())?;
+    panels.into_iter().for_each(|panel| spread.extend_from_slice(&whole[panel]));
+    spread.extend_from_slice(rest);
+    Ok(spread)
 }
 
 /// In which rows of a sample of `size`, evenly spread over all, each feature is not zero.
 fn sample<T: Copy + PartialEq + Default>(values: &[T], features: usize, size: usize) -> Result<Vec<Occurrence>> {
     let rows = values.len() / features;
-    let mut occurrences = memory::filled("permutation of the features", features, Occurrence::default())?;
+    let mut occurrences = memory::filled(WHAT, features, Occurrence::default())?;
     for bit in 0..size {
         let row = (bit as u128 * rows as u128 / size as u128) as usize;
         for (feature, &value) in occurrences.iter_mut().zip(&values[row * features..][..features]) {

@@ -119,7 +119,8 @@ impl Trainer {
         }
         let (loss, rate) = match self.reduction {
             Reduction::Sum => (sum, self.sgd.learning_rate()),
-            Reduction::Mean => (sum / weight, self.sgd.learning_rate() / weight as f32),
+            // In f64, where the weights of rows may sum to more than f32 holds.
+            Reduction::Mean => (sum / weight, (f64::from(self.sgd.learning_rate()) / weight) as f32),
         };
         if self.is_safe(batch.x, rate, weight) {
             self.update(batch.x, order, rate)?;

@@ -170,3 +170,18 @@ fn weights_beyond_f32_leave_finite_gradients_where_they_fit() {
         assert!(losses[0].is_finite() && residual.iter().all(|r| r.abs() < 1e32), "{level}: {losses:?} {residual:?}");
     }
 }
+
+/// The mean over rows whose weights sum to more than f32 holds is that over rows of weight 1.
+#[test]
+fn a_mean_holds_beyond_f32() {
+    for level in levels() {
+        let after = |targets: &[f32]| {
+            let mut trainer = Trainer::new(SoftmaxRegression::zeros(1, 2).with_level(level), Sgd::new(0.1));
+            near(trainer.step(batch(&[1.0, 1.0], targets)).expect("a step"), std::f64::consts::LN_2);
+            trainer.into_model().to_row_major()
+        };
+        for (heavy, light) in after(&[3e38, 0.0, 3e38, 0.0]).iter().zip(&after(&[1.0, 0.0, 1.0, 0.0])) {
+            assert!((heavy - light).abs() <= 1e-4 * light.abs(), "{level}: {heavy} for {light}");
+        }
+    }
+}
