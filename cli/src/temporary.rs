@@ -218,6 +218,10 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn an_ignored_signal_stays_ignored() {
+        // An emulator has the system show its own signals, and not those of the program.
+        if std::env::var_os("SOFTREG_TEST_RUNNER").is_some() {
+            return;
+        }
         let directory = tempfile::tempdir().unwrap();
         let mut child = start(directory.path(), "HUP");
         send(&child, "HUP");
