@@ -1,10 +1,15 @@
-//! The crate's one error type. Every value says what was found and what was expected; nothing here does any checking.
+//! The crate's one error type. Every value says what was found and what was expected. Only lengths are checked here.
 
 use alloc::string::String;
 use core::fmt;
 
 /// The crate's result type.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+/// Checks a length.
+pub(crate) const fn expect(what: &'static str, found: usize, expected: usize) -> Result<()> {
+    if found == expected { Ok(()) } else { Err(Error::Shape { what, found, expected }) }
+}
 
 /// What can go wrong. Nothing in this crate panics on data.
 #[derive(Debug)]

@@ -172,6 +172,12 @@ impl Parameters {
         }
     }
 
+    /// Makes all zeros.
+    pub(crate) fn clear(&mut self) {
+        self.lines.fill(Line::ZERO);
+        self.bias.fill(0.0);
+    }
+
     /// Takes over values of the same shape without a new allocation.
     pub(crate) fn copy_from(&mut self, other: &Self) {
         self.lines.copy_from_slice(&other.lines);

@@ -2,6 +2,7 @@
 
 use super::dataset::Dataset;
 use super::random::SplitMix64;
+use crate::kernel::plan;
 use crate::matrix::Batch;
 use crate::memory;
 use alloc::vec::Vec;
@@ -47,10 +48,11 @@ impl<'a> Batches<'a> {
         // The sizes may come from a user: memory that cannot be had must not abort the process.
         let epoch = memory::filled("epoch", data.rows(), 0).unwrap_or_default();
         let wanted = if epoch.is_empty() { 0 } else { size };
-        let (size, picked) = match memory::with_capacity("batch", wanted) {
-            Ok(picked) => (wanted, picked),
-            Err(_) => (0, Vec::new()),
-        };
+        let (size, picked) =
+            match memory::with_capacity("batch", wanted.saturating_add(wanted.min(plan::UPDATE_MOST_ROWS))) {
+                Ok(picked) => (wanted, picked),
+                Err(_) => (0, Vec::new()),
+            };
         Self { data, size, shuffle: None, epoch, used: 0, picked }.seed(0)
     }
 
@@ -92,8 +94,10 @@ impl<'a> Batches<'a> {
             self.picked.extend_from_slice(&self.epoch[self.used..end]);
             self.used = end;
         }
+        let next = self.epoch.len().min(self.used + self.size.min(plan::UPDATE_MOST_ROWS));
+        self.picked.extend_from_slice(&self.epoch[self.used..next]);
         let Batch { x, targets } = self.data.as_batch();
-        Batch { x: x.picked(&self.picked), targets: targets.picked(&self.picked) }
+        Batch { x: x.picked(&self.picked, self.size), targets: targets.picked(&self.picked[..self.size]) }
     }
 }
 

@@ -5,6 +5,7 @@ use super::block_sparse;
 use super::class_lanes;
 use super::feature_lanes;
 use super::output::Logits;
+use super::prefetch::Ahead;
 use super::softmax::CrossEntropy;
 use crate::exec::Divide;
 use crate::layout::Lanes;
@@ -19,6 +20,7 @@ pub(super) struct Forward<'a, T> {
     pub(super) scale: f32,
     pub(super) parameters: &'a Parameters,
     pub(super) logits: &'a mut [f32],
+    pub(super) ahead: Ahead,
     /// The targets for which the logits become `p - y`, and where the losses go.
     pub(super) losses: Option<(Targets<'a>, &'a mut [f64])>,
 }
@@ -28,10 +30,10 @@ impl<T: Element> Kernel for Forward<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { x, scale, parameters, logits, losses } = self;
+        let Self { x, scale, parameters, logits, ahead, losses } = self;
         let out = Logits::new(scale, parameters, &mut *logits);
         match (x, parameters.lanes()) {
-            (AnyRows::Dense(x), Lanes::Features) => feature_lanes::forward(simd, x, parameters, out),
+            (AnyRows::Dense(x), Lanes::Features) => feature_lanes::forward(simd, x, parameters, out, ahead),
             (AnyRows::Dense(x), Lanes::Classes) => class_lanes::forward(simd, x, parameters, out),
             (AnyRows::BlockSparse(x), _) => block_sparse::forward(simd, x, parameters, out),
         }
@@ -51,6 +53,7 @@ impl<T: Element> Divide for Forward<'_, T> {
     }
 
     fn split_at(self, row: usize) -> (Self, Self) {
+        let (ahead, rest_ahead) = self.ahead.split_at(self.x.len(), row);
         let (x, rest_x) = self.x.split_at(row);
         let (logits, rest_logits) = self.logits.split_at_mut(row * self.parameters.classes());
         let (losses, rest_losses) = match self.losses {
@@ -61,6 +64,9 @@ impl<T: Element> Divide for Forward<'_, T> {
             }
             None => (None, None),
         };
-        (Self { x, logits, losses, ..self }, Self { x: rest_x, logits: rest_logits, losses: rest_losses, ..self })
+        (
+            Self { x, logits, ahead, losses, ..self },
+            Self { x: rest_x, logits: rest_logits, ahead: rest_ahead, losses: rest_losses, ..self },
+        )
     }
 }

@@ -32,13 +32,14 @@ mod feature_lanes;
 mod forward;
 mod output;
 pub(crate) mod plan;
+mod prefetch;
 mod rule;
 mod softmax;
 mod split;
 mod update;
 mod vector;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, expect};
 use crate::exec::Exec;
 use crate::matrix::{AnyRows, Batch, FeatureOrder, Matrix, OnRows, Targets};
 use crate::parameters::Parameters;
@@ -46,9 +47,11 @@ use crate::simd::Element;
 use exp::Exp;
 use forward::Forward;
 use output::Panels;
+use prefetch::Pass;
 use rule::Linear;
-use softmax::{CrossEntropy, Form, Softmax};
-use update::{Update, UpdateBias};
+pub use softmax::Loss;
+use softmax::{CrossEntropy, Form, Softmax, sum};
+use update::{Apply, Update, UpdateBias};
 use vector::{AllFinite, Bound, Largest};
 
 /// Logits `[n, classes] = x [n, features] * weights [features, classes] + bias [classes]`.
@@ -70,15 +73,8 @@ pub(crate) fn forward_in_order(
     expect("features of x", x.features(), parameters.features())?;
     expect("logits", logits.len(), elements(x.rows(), parameters.classes()))?;
     let scale = x.scale();
-    x.on_rows(order, ForwardOn { exec, scale, parameters, logits, losses: None });
+    x.on_rows(order, ForwardOn { exec, scale, parameters, logits, pass: Pass::Only, losses: None });
     Ok(())
-}
-
-/// A batch's summed loss, and the sum of its rows' weights.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Loss {
-    pub(crate) sum: f64,
-    pub(crate) weight: f64,
 }
 
 /// [`forward`] and [`cross_entropy`] on its logits, the rows shared out among threads once for both. In permuted order the
@@ -97,7 +93,7 @@ pub(crate) fn loss(
     expect("losses", losses.len(), targets.rows())?;
     let weight = targets.check(parameters.classes())?;
     let (scale, out) = (x.scale(), Some((targets, &mut *losses)));
-    x.on_rows(order, ForwardOn { exec, scale, parameters, logits, losses: out });
+    x.on_rows(order, ForwardOn { exec, scale, parameters, logits, pass: Pass::First, losses: out });
     Ok(Loss { sum: sum(losses), weight })
 }
 
@@ -107,13 +103,15 @@ struct ForwardOn<'a> {
     scale: f32,
     parameters: &'a Parameters,
     logits: &'a mut [f32],
+    pass: Pass,
     losses: Option<(Targets<'a>, &'a mut [f64])>,
 }
 
 impl<'a> OnRows<'a> for ForwardOn<'a> {
     fn run<T: Element>(self, x: AnyRows<'a, T>) {
-        let Self { exec, scale, parameters, logits, losses } = self;
-        exec.run(Forward { x, scale, parameters, logits, losses });
+        let Self { exec, scale, parameters, logits, pass, losses } = self;
+        let ahead = pass.ahead(&x);
+        exec.run(Forward { x, scale, parameters, logits, ahead, losses });
     }
 }
 
@@ -184,7 +182,7 @@ pub fn cross_entropy(
 /// # Errors
 /// [`Error::Shape`] where a length does not fit the gradient's shape or the rows of `x`.
 pub fn gradient(exec: impl Into<Exec>, x: Matrix<'_>, residual: &[f32], gradient: &mut Parameters) -> Result<()> {
-    update(exec.into(), x, FeatureOrder::Natural, residual, Linear::REPLACE, gradient)
+    update(exec.into(), x, FeatureOrder::Natural, residual, Linear::REPLACE, Pass::Only, gradient)
 }
 
 /// As [`gradient`], but adds to what `gradient` holds.
@@ -197,7 +195,7 @@ pub fn gradient_accumulate(
     residual: &[f32],
     gradient: &mut Parameters,
 ) -> Result<()> {
-    update(exec.into(), x, FeatureOrder::Natural, residual, Linear::accumulate(1.0), gradient)
+    update(exec.into(), x, FeatureOrder::Natural, residual, Linear::accumulate(1.0), Pass::Only, gradient)
 }
 
 /// A step of stochastic gradient descent on the summed loss, in one pass over the weights:
@@ -213,10 +211,11 @@ pub fn sgd_step(
     learning_rate: f32,
     parameters: &mut Parameters,
 ) -> Result<()> {
-    sgd_step_in_order(exec.into(), x, FeatureOrder::Natural, residual, learning_rate, parameters)
+    update(exec.into(), x, FeatureOrder::Natural, residual, Linear::accumulate(-learning_rate), Pass::Only, parameters)
 }
 
-/// [`sgd_step`] on parameters in either order. In permuted order, learning rate, scale and residual are finite.
+/// [`sgd_step`] after [`loss`] of the same batch, on parameters in either order. In permuted order, learning rate, scale and
+/// residual are finite.
 pub(crate) fn sgd_step_in_order(
     exec: Exec,
     x: Matrix<'_>,
@@ -225,7 +224,7 @@ pub(crate) fn sgd_step_in_order(
     learning_rate: f32,
     parameters: &mut Parameters,
 ) -> Result<()> {
-    update(exec, x, order, residual, Linear::accumulate(-learning_rate), parameters)
+    update(exec, x, order, residual, Linear::accumulate(-learning_rate), Pass::Second, parameters)
 }
 
 fn update(
@@ -234,12 +233,13 @@ fn update(
     order: FeatureOrder,
     residual: &[f32],
     rule: Linear,
+    pass: Pass,
     parameters: &mut Parameters,
 ) -> Result<()> {
     let classes = parameters.classes();
     expect("features of x", x.features(), parameters.features())?;
     expect("residual", residual.len(), elements(x.rows(), classes))?;
-    x.on_rows(order, UpdateOn { exec, residual, rule: rule.scaled(x.scale()), parameters: &mut *parameters });
+    x.on_rows(order, UpdateOn { exec, residual, rule: rule.scaled(x.scale()), pass, parameters: &mut *parameters });
     let (alpha, rule) = rule.factored();
     exec.run_here(UpdateBias { residual, alpha, rule, bias: parameters.parts_mut().1 });
     Ok(())
@@ -250,15 +250,17 @@ struct UpdateOn<'a> {
     exec: Exec,
     residual: &'a [f32],
     rule: Linear,
+    pass: Pass,
     parameters: &'a mut Parameters,
 }
 
 impl<'a> OnRows<'a> for UpdateOn<'_> {
     fn run<T: Element>(self, x: AnyRows<'a, T>) {
-        let Self { exec, residual, rule, parameters } = self;
+        let Self { exec, residual, rule, pass, parameters } = self;
+        let ahead = pass.ahead(&x);
         let (lanes, panel_lines, classes) = (parameters.lanes(), parameters.panel_lines(), parameters.classes());
         let panels = Panels { lines: parameters.parts_mut().0, panel_lines, first: 0, classes, rule };
-        exec.run(Update { x, residual, lanes, panels });
+        exec.run(Update { x, residual, lanes, panels, ahead });
     }
 }
 
@@ -266,6 +268,11 @@ impl<'a> OnRows<'a> for UpdateOn<'_> {
 /// it would be subnormal, infinity where it is too large for f32, NaN for NaN.
 pub fn exp(exec: impl Into<Exec>, values: &mut [f32]) {
     exec.into().run_here(Exp(values));
+}
+
+/// A step with a gradient that was computed before: `parameters -= learning_rate * gradient`. Both have the same shape.
+pub(crate) fn apply_gradient(exec: Exec, gradient: &Parameters, learning_rate: f32, parameters: &mut Parameters) {
+    exec.run_here(Apply { gradient, rule: Linear::accumulate(-learning_rate), parameters });
 }
 
 /// Whether every weight and every bias is finite.
@@ -289,15 +296,6 @@ pub(crate) fn largest(exec: Exec, values: &[f32]) -> f32 {
 pub(crate) fn largest_parameter(exec: Exec, parameters: &Parameters) -> f32 {
     let lines = parameters.lines().iter().map(|line| largest(exec, &line.0));
     lines.fold(largest(exec, parameters.bias()), f32::max)
-}
-
-/// In the order of the rows.
-fn sum(losses: &[f64]) -> f64 {
-    losses.iter().fold(0.0, |sum, loss| sum + loss)
-}
-
-fn expect(what: &'static str, found: usize, expected: usize) -> Result<()> {
-    if found == expected { Ok(()) } else { Err(Error::Shape { what, found, expected }) }
 }
 
 fn expect_classes(found: usize) -> Result<()> {

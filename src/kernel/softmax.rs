@@ -24,6 +24,15 @@ const TILE: usize = 32;
 /// The most lanes that a vector has.
 const MOST_LANES: usize = 16;
 
+/// The loss of some rows.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Loss {
+    /// The sum of the rows' losses, in nats.
+    pub sum: f64,
+    /// The sum of the rows' weights: their number, where targets are labels.
+    pub weight: f64,
+}
+
 /// What a softmax leaves in place of the logits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -161,6 +170,11 @@ fn row_loss(target: Target<'_>, row: &[f32], max: f32, ln_sum: f32) -> f64 {
             loss + weight * ln_sum
         }
     }
+}
+
+/// The sum of losses, in the order of the rows.
+pub(super) fn sum(losses: &[f64]) -> f64 {
+    losses.iter().fold(0.0, |sum, loss| sum + loss)
 }
 
 /// Turns a row's probabilities into the gradient of its loss.

@@ -6,7 +6,12 @@ use core::ops::Range;
 /// 8, not 12 and 5, so that no tile is much smaller than the registers allow.
 #[inline(always)]
 pub(super) fn split_evenly(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let count = len.div_ceil(most);
+    split_into(len, len.div_ceil(most))
+}
+
+/// Cuts `0..len` into so many ranges, as equal as they can be.
+#[inline(always)]
+pub(super) fn split_into(len: usize, count: usize) -> impl Iterator<Item = Range<usize>> {
     let (size, longer) = (len / count.max(1), len % count.max(1));
     let start = move |piece: usize| piece * size + piece.min(longer);
     (0..count).map(move |piece| start(piece)..start(piece + 1))

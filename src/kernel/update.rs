@@ -5,11 +5,13 @@ use super::block_sparse;
 use super::class_lanes;
 use super::feature_lanes;
 use super::output::Panels;
+use super::prefetch::Ahead;
 use super::rule::Rule;
 use crate::exec::Divide;
 use crate::layout::{Lanes, Line, PANEL};
 use crate::matrix::AnyRows;
-use crate::simd::{Element, Kernel, Simd, load_start, padded};
+use crate::parameters::Parameters;
+use crate::simd::{Element, Kernel, Simd, load_start, padded, store_start};
 
 /// `A [features, classes] = rule(A, x^T [features, n] * residual [n, classes])`. The fields' shapes are checked by who
 /// makes one.
@@ -19,6 +21,7 @@ pub(super) struct Update<'a, T, R> {
     pub(super) residual: &'a [f32],
     pub(super) lanes: Lanes,
     pub(super) panels: Panels<'a, R>,
+    pub(super) ahead: Ahead,
 }
 
 impl<T: Element, R: Rule> Kernel for Update<'_, T, R> {
@@ -26,12 +29,12 @@ impl<T: Element, R: Rule> Kernel for Update<'_, T, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { x, residual, lanes, panels } = self;
+        let Self { x, residual, lanes, panels, ahead } = self;
         if x.len() == 0 && !panels.rule.keeps() {
             return panels.lines.fill(Line::ZERO);
         }
         match (x, lanes) {
-            (AnyRows::Dense(x), Lanes::Features) => feature_lanes::update(simd, x, residual, panels),
+            (AnyRows::Dense(x), Lanes::Features) => feature_lanes::update(simd, x, residual, panels, ahead),
             (AnyRows::Dense(x), Lanes::Classes) => class_lanes::update(simd, x, residual, panels),
             (AnyRows::BlockSparse(x), _) => block_sparse::update(simd, x, residual, panels),
         }
@@ -91,6 +94,32 @@ impl<R: Rule> Kernel for UpdateBias<'_, R> {
             for (bias, &lane) in bias.iter_mut().zip(lanes.as_ref()) {
                 *bias = lane;
             }
+        }
+    }
+}
+
+/// `A = rule(A, gradient)` of weights and bias, whose shape is the gradient's.
+pub(super) struct Apply<'a, R> {
+    pub(super) gradient: &'a Parameters,
+    pub(super) rule: R,
+    pub(super) parameters: &'a mut Parameters,
+}
+
+impl<R: Rule> Kernel for Apply<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { gradient, rule, parameters } = self;
+        let (lines, bias) = parameters.parts_mut();
+        for (a, sum) in lines.iter_mut().zip(gradient.lines()) {
+            for (a, sum) in S::arrays_mut(&mut a.0).0.iter_mut().zip(S::arrays(&sum.0).0) {
+                simd.store(rule.apply(simd, simd.load(sum), simd.load(a)), a);
+            }
+        }
+        for (a, sum) in bias.chunks_mut(S::LANES).zip(gradient.bias().chunks(S::LANES)) {
+            let new = rule.apply(simd, load_start(simd, sum), load_start(simd, a));
+            store_start(simd, new, a);
         }
     }
 }

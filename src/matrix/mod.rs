@@ -111,9 +111,10 @@ impl<'a> Matrix<'a> {
         Self { largest: Some(largest), ..self }
     }
 
-    /// As [`select`](Self::select) on a whole matrix; the caller guarantees the indices.
-    pub(crate) const fn picked(self, rows: &'a [usize]) -> Self {
-        Self { pick: Pick::Rows(rows), ..self }
+    /// As [`select`](Self::select) on a whole matrix, of the first `rows` of `order`. Those after them are read next, and
+    /// prefetched meanwhile. The caller guarantees the indices.
+    pub(crate) const fn picked(self, order: &'a [usize], rows: usize) -> Self {
+        Self { pick: Pick::Rows { order, rows }, ..self }
     }
 
     /// The same matrix multiplied by `scale`: pixel 255 of [`from_u8`](Self::from_u8) reads `scale`. The scale is applied
@@ -144,11 +145,19 @@ impl<'a> Matrix<'a> {
         self.features
     }
 
+    /// The bytes of a dense row.
+    pub(crate) const fn row_bytes(&self) -> usize {
+        match self.values {
+            Values::F32(_) | Values::BlockSparseF32(..) => self.features * size_of::<f32>(),
+            Values::U8(_) | Values::BlockSparseU8(..) => self.features,
+        }
+    }
+
     /// Some of this view's rows, without the block-sparse form.
     pub(crate) fn part(&self, rows: Range<usize>) -> Self {
         let cells = rows.start * self.features..rows.end * self.features;
         match (self.pick, self.values) {
-            (Pick::Rows(picked), _) => self.picked(&picked[rows]),
+            (Pick::Rows { order, .. }, _) => self.picked(&order[rows.start..], rows.len()),
             (Pick::Whole { .. }, Values::F32(v) | Values::BlockSparseF32(v, _)) => {
                 Self { values: Values::F32(&v[cells]), pick: Pick::Whole { rows: rows.len() }, ..*self }
             }

@@ -3,19 +3,33 @@
 
 use super::block_sparse::{Block, BlockSparseView, WORD};
 use crate::error::{Error, Result};
+use core::ops::Range;
 
 /// Which rows, in which order.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pick<'a> {
-    Whole { rows: usize },
-    Rows(&'a [usize]),
+    Whole {
+        rows: usize,
+    },
+    /// The first `rows` of an order; the others are read next.
+    Rows {
+        order: &'a [usize],
+        rows: usize,
+    },
 }
 
 impl<'a> Pick<'a> {
     pub(super) const fn len(self) -> usize {
         match self {
+            Self::Whole { rows } | Self::Rows { rows, .. } => rows,
+        }
+    }
+
+    /// The rows, and those that are read next.
+    const fn known(self) -> usize {
+        match self {
             Self::Whole { rows } => rows,
-            Self::Rows(rows) => rows.len(),
+            Self::Rows { order, .. } => order.len(),
         }
     }
 
@@ -23,7 +37,7 @@ impl<'a> Pick<'a> {
     pub(super) fn get(self, position: usize) -> usize {
         match self {
             Self::Whole { .. } => position,
-            Self::Rows(rows) => rows[position],
+            Self::Rows { order, .. } => order[position],
         }
     }
 
@@ -38,7 +52,7 @@ impl<'a> Pick<'a> {
         };
         match rows.iter().position(|&row| row >= available) {
             Some(position) => Err(Error::RowIndex { position, index: rows[position], rows: available }),
-            None => Ok(Self::Rows(rows)),
+            None => Ok(Self::Rows { order: rows, rows: rows.len() }),
         }
     }
 }
@@ -58,11 +72,29 @@ impl<T: Copy> AnyRows<'_, T> {
         }
     }
 
+    /// Those of the range and those known to follow.
+    pub(crate) const fn known(&self) -> usize {
+        match self {
+            Self::Dense(rows) => rows.known(),
+            Self::BlockSparse(rows) => rows.known(),
+        }
+    }
+
     pub(crate) const fn features(&self) -> usize {
         match self {
             Self::Dense(rows) => rows.features(),
             Self::BlockSparse(rows) => rows.features(),
         }
+    }
+
+    /// The bytes of a row.
+    pub(crate) const fn row_bytes(&self) -> usize {
+        self.features() * size_of::<T>()
+    }
+
+    /// Some of the rows.
+    pub(crate) const fn part(self, rows: Range<usize>) -> Self {
+        self.split_at(rows.end).0.split_at(rows.start).1
     }
 
     /// The rows before and from `position`.
@@ -105,23 +137,23 @@ impl<'a, T: Copy> Rows<'a, T> {
         self.features
     }
 
-    /// The row at this position of the range.
+    /// The row at this position of the range, or of those that follow.
     #[inline(always)]
     pub(crate) fn row(&self, position: usize) -> &'a [T] {
         let start = self.pick.get(self.start + position) * self.features;
         &self.values[start..start + self.features]
     }
 
-    /// The row at this position if the range has one.
+    /// Those of the range and those known to follow.
     #[inline(always)]
-    pub(crate) fn get(&self, position: usize) -> Option<&'a [T]> {
-        if position < self.len() { Some(self.row(position)) } else { None }
+    pub(crate) const fn known(&self) -> usize {
+        self.pick.known() - self.start
     }
 
     /// Whether the rows are picked, and do not follow each other in memory.
     #[inline(always)]
     pub(crate) const fn are_picked(&self) -> bool {
-        matches!(self.pick, Pick::Rows(_))
+        matches!(self.pick, Pick::Rows { .. })
     }
 
     /// The rows before and from `position`.
@@ -154,6 +186,12 @@ impl<'a, T: Copy> BlockSparseRows<'a, T> {
     #[inline(always)]
     pub(crate) const fn features(&self) -> usize {
         self.features
+    }
+
+    /// Those of the range and those known to follow.
+    #[inline(always)]
+    pub(crate) const fn known(&self) -> usize {
+        self.pick.known() - self.start
     }
 
     /// The bitmap of the row at this position of the range: a bit for each panel.

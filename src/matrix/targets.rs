@@ -78,7 +78,7 @@ impl<'a> Targets<'a> {
 
     /// As [`select`](Self::select) on whole targets; the caller guarantees the indices.
     pub(crate) const fn picked(self, rows: &'a [usize]) -> Self {
-        Self { pick: Pick::Rows(rows), start: 0, end: rows.len(), ..self }
+        Self { pick: Pick::Rows { order: rows, rows: rows.len() }, start: 0, end: rows.len(), ..self }
     }
 
     /// The number of rows.

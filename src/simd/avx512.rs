@@ -68,9 +68,9 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, soon: &T) {
-        // SAFETY: the address is that of a value; to prefetch reads nothing and cannot fault.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(core::ptr::from_ref(soon).cast()) }
+    fn prefetch<T>(self, address: *const T) {
+        // SAFETY: to prefetch reads nothing and cannot fault, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }
 
     #[inline(always)]

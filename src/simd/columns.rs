@@ -4,6 +4,7 @@
 
 use super::Simd;
 use core::marker::PhantomData;
+use core::ops::Range;
 
 /// Some rows, each of at least `width` values.
 #[derive(Clone, Copy)]
@@ -51,6 +52,17 @@ pub(crate) struct Column<'a, T, A> {
 }
 
 impl<'a, T, A> Column<'a, T, A> {
+    #[inline(always)]
+    pub(crate) const fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Some of the rows.
+    #[inline(always)]
+    pub(crate) fn part(&self, rows: Range<usize>) -> Self {
+        Self { rows: &self.rows[rows], ..*self }
+    }
+
     /// A row's values.
     #[inline(always)]
     pub(crate) fn row(&self, row: usize) -> &'a A {

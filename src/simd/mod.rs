@@ -93,10 +93,10 @@ pub(crate) trait Simd: Copy + Debug + Send + Sync + 'static {
         self.widen(&padded::<Self, u8>(from, 0))
     }
 
-    /// Prefetches the cache line of a value into the second-level cache; the first has no room to spare. Does nothing
-    /// where stable Rust has no such instruction.
+    /// Prefetches the cache line of an address, whatever is there, into the second-level cache; the first has no room to
+    /// spare. Does nothing where stable Rust has no such instruction.
     #[inline(always)]
-    fn prefetch<T>(self, _soon: &T) {}
+    fn prefetch<T>(self, _address: *const T) {}
 
     /// `a + b`
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;

@@ -13,14 +13,13 @@
 //! logit's additions come in one order whatever tile it falls in, so that a batch cut in two gives the same bits as the
 //! whole.
 //!
-//! The first group of classes prefetches the rows that the tiles after it read, a cache line between two panels.
-//! Prefetching a whole row at once keeps the loads of the current one waiting: a forward pass of 1000 rows of f32 took
-//! 1.4 times as long, a shuffled step 1.1 times (avx512, Sapphire Rapids).
+//! Rows that come from memory are prefetched meanwhile: see `prefetch.rs`.
 
 #![allow(clippy::needless_range_loop, reason = "loops over a tile's const bounds, which must unroll")]
 
 use crate::kernel::output::Logits;
 use crate::kernel::plan::{self, TileSizes, Tiled};
+use crate::kernel::prefetch::{Ahead, Upcoming};
 use crate::kernel::split::split_evenly;
 use crate::layout::{Line, PANEL};
 use crate::matrix::Rows;
@@ -35,59 +34,55 @@ pub(in crate::kernel) fn forward<S: Simd, T: Element>(
     x: Rows<'_, T>,
     parameters: &Parameters,
     mut out: Logits<'_>,
+    ahead: Ahead,
 ) {
-    prefetch_first(simd, x);
+    let ahead =
+        if x.are_picked() || parameters.classes() >= plan::FORWARD_PREFETCH_CLASSES { ahead } else { Ahead::NOTHING };
+    let most = const { Block::<'_, '_, '_, T>::SIZES.most_columns::<S>() };
+    let mut upcoming = Upcoming::new(simd, x, 0..x.features(), parameters.classes().div_ceil(most), ahead);
     for rows in split_evenly(x.len(), plan::FORWARD_ROWS) {
-        for classes in split_evenly(parameters.classes(), const { Block::<'_, '_, T>::SIZES.most_columns::<S>() }) {
-            let block = Block { x, parameters, rows: rows.clone(), first: classes.start, out: &mut out };
+        upcoming.enter(simd, rows.clone());
+        for classes in split_evenly(parameters.classes(), most) {
+            let (rows, first, upcoming, out) = (rows.clone(), classes.start, &mut upcoming, &mut out);
+            let block = Block { x, parameters, rows, first, upcoming, out };
             plan::on_tiles(simd, classes.len(), block);
         }
     }
 }
 
-/// Prefetches the picked rows that no tile does: those after the first, up to the first that the first tile prefetches.
-#[inline(always)]
-fn prefetch_first<S: Simd, T: Element>(simd: S, x: Rows<'_, T>) {
-    if x.are_picked() {
-        for position in 1..plan::FORWARD_PREFETCH_ROWS.min(x.len()) {
-            for line in x.row(position).as_chunks::<PANEL>().0.chunks(const { plan::panels_of_line::<T>() }) {
-                simd.prefetch(&line[0]);
-            }
-        }
-    }
-}
-
 /// A block of rows by a group of classes.
-struct Block<'a, 'o, T> {
-    x: Rows<'a, T>,
+struct Block<'a, 'r, 'o, T> {
+    x: Rows<'r, T>,
     parameters: &'a Parameters,
     rows: Range<usize>,
     /// The group's first class.
     first: usize,
+    upcoming: &'a mut Upcoming<'r, T>,
     out: &'a mut Logits<'o>,
 }
 
-impl<T: Element> Tiled for Block<'_, '_, T> {
+impl<T: Element> Tiled for Block<'_, '_, '_, T> {
     const SIZES: TileSizes = if T::WIDENED { plan::FORWARD_PIXELS } else { plan::FORWARD };
 
     /// R rows at a time; what is left over, one at a time.
     #[inline(always)]
     fn tiles<S: Simd, const R: usize, const G: usize>(mut self, simd: S) {
+        let step = self.upcoming.step(R * PANEL);
         let mut row = self.rows.start;
         while row + R <= self.rows.end {
-            self.tile::<S, R, G>(simd, row);
+            self.tile::<S, R, G>(simd, row, step);
             row += R;
         }
         while row < self.rows.end {
-            self.tile::<S, 1, G>(simd, row);
+            self.tile::<S, 1, G>(simd, row, self.upcoming.step(PANEL));
             row += 1;
         }
     }
 }
 
-impl<T: Element> Block<'_, '_, T> {
+impl<T: Element> Block<'_, '_, '_, T> {
     #[inline(always)]
-    fn tile<S: Simd, const R: usize, const G: usize>(&mut self, simd: S, row: usize) {
+    fn tile<S: Simd, const R: usize, const G: usize>(&mut self, simd: S, row: usize, step: usize) {
         let (features, classes) = (self.parameters.features(), self.parameters.classes());
         let (lines, first) = (self.parameters.lines(), self.first);
         let full = features / PANEL;
@@ -100,26 +95,19 @@ impl<T: Element> Block<'_, '_, T> {
             tails[r] = tail;
         }
 
-        // Where there is nothing to prefetch, the tile prefetches what it reads: with many classes that costs less than
-        // a branch.
-        let prefetches = G >= plan::FORWARD_PREFETCH_CLASSES || self.x.are_picked();
-        let mut soon = panels;
-        if prefetches && first == 0 {
-            for r in 0..R {
-                if let Some(row) = self.x.get(row + r + plan::FORWARD_PREFETCH_ROWS.max(R)) {
-                    soon[r] = &row.as_chunks().0[..full];
-                }
-            }
-        }
-
         let mut acc = [[simd.splat(0.0); G]; R];
-        for (p, w) in lines.chunks_exact(classes).take(full).enumerate() {
-            if prefetches && p.is_multiple_of(const { plan::panels_of_line::<T>() }) {
-                for r in 0..R {
-                    simd.prefetch(&soon[r][p]);
-                }
+        let mut done = 0;
+        while done < full {
+            let stretch = self.upcoming.stretch(simd, full - done, step);
+            let mut part = panels;
+            for r in 0..R {
+                part[r] = &panels[r][done..done + stretch.steps];
             }
-            multiply_panel::<S, T, R, G>(simd, &panels, p, &w[first..], &mut acc);
+            for (p, w) in (0..stretch.steps).zip(lines[done * classes..].chunks_exact(classes)) {
+                stretch.prefetch(simd, p, R * PANEL);
+                multiply_panel::<S, T, R, G>(simd, &part, p, &w[first..], &mut acc);
+            }
+            done += stretch.steps;
         }
         if !features.is_multiple_of(PANEL) {
             multiply_rest::<S, T, R, G>(simd, tails, &lines[full * classes + first..], &mut acc);
