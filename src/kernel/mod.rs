@@ -36,6 +36,7 @@ mod prefetch;
 mod rule;
 mod softmax;
 mod split;
+mod sweep;
 mod update;
 mod vector;
 
@@ -51,6 +52,7 @@ use prefetch::Pass;
 use rule::Linear;
 pub use softmax::Loss;
 use softmax::{CrossEntropy, Form, Softmax, sum};
+pub use sweep::Sweep;
 use update::{Apply, Update, UpdateBias};
 use vector::{AllFinite, Bound, Largest};
 

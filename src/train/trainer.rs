@@ -2,7 +2,7 @@
 
 use super::optimizer::Sgd;
 use crate::error::{Error, Result};
-use crate::kernel::{self, Loss, plan};
+use crate::kernel::{self, Loss, Sweep, plan};
 use crate::matrix::{Batch, FeatureOrder, Matrix, Permutation};
 use crate::memory;
 use crate::model::SoftmaxRegression;
@@ -45,11 +45,29 @@ pub struct Trainer {
     logits: Vec<f32>,
     /// `[n]`
     losses: Vec<f64>,
+    /// The gradient of a large batch.
+    swept: Option<Swept>,
     permuted: Option<Permuted>,
     /// A bound of the parameters' magnitudes, where one is known.
     bound: Option<f64>,
     /// What the parameters were before a step that might ruin them.
     backup: Option<Parameters>,
+}
+
+/// The sweep over a batch that is larger than a cache, and the gradient that it leaves.
+#[derive(Clone, Debug)]
+struct Swept {
+    sweep: Sweep,
+    gradient: Parameters,
+}
+
+/// Where a step's gradient comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Source {
+    /// The rows and `p - y`: it is computed with the update.
+    Residual,
+    /// The sweep has it.
+    Sweep,
 }
 
 /// The parameters in the permutation of block-sparse rows.
@@ -78,6 +96,7 @@ impl Trainer {
             reduction: Reduction::Mean,
             logits: Vec::new(),
             losses: Vec::new(),
+            swept: None,
             permuted: None,
             bound: None,
             backup: None,
@@ -110,7 +129,11 @@ impl Trainer {
         }
         self.sgd.check()?;
         let order = self.enter_order_of(batch.x)?;
-        let Loss { sum, weight } = self.loss(batch, order)?;
+        let source = source_of(batch.x, order, self.model.classes());
+        let Loss { sum, weight } = match source {
+            Source::Residual => self.loss(batch, order)?,
+            Source::Sweep => self.sweep(batch)?,
+        };
         if weight == 0.0 {
             return Err(Error::NoWeight { rows });
         }
@@ -123,9 +146,9 @@ impl Trainer {
             Reduction::Mean => (sum / weight, (f64::from(self.sgd.learning_rate()) / weight) as f32),
         };
         if self.is_safe(batch.x, rate, weight) {
-            self.update(batch.x, order, rate)?;
+            self.update(batch.x, order, source, rate)?;
         } else {
-            self.update_carefully(batch.x, rate)?;
+            self.update_carefully(batch.x, source, rate)?;
         }
         Ok(loss)
     }
@@ -157,6 +180,25 @@ impl Trainer {
         kernel::loss(self.model.exec(), batch, order, parameters, logits, losses)
     }
 
+    /// The losses and the gradient in one pass over the rows.
+    fn sweep(&mut self, batch: Batch<'_>) -> Result<Loss> {
+        let (model, exec) = (&self.model, self.model.exec());
+        let Swept { sweep, gradient } = match &mut self.swept {
+            Some(swept) => swept,
+            none => none.insert(Swept {
+                sweep: Sweep::new(),
+                gradient: Parameters::try_zeros(model.features(), model.classes())?,
+            }),
+        };
+        let rows = batch.x.rows();
+        memory::grow(&mut self.losses, "losses", rows, 0.0)?;
+        // For a smaller batch, which is not swept, to allocate nothing.
+        let most = plan::most_rows_not_swept(batch.x.row_bytes()).min(rows);
+        memory::grow(&mut self.logits, "logits", most.saturating_mul(model.classes()), 0.0)?;
+        let losses = &mut self.losses[..rows];
+        sweep.run_in_order(exec, batch, FeatureOrder::Natural, model.parameters(), losses, gradient)
+    }
+
     /// Whether no parameter can overflow in a step: a row's `p - y` is at most its weight, and a gradient at most the sum
     /// of the weights times the largest feature.
     fn is_safe(&mut self, x: Matrix<'_>, rate: f32, weight: f64) -> bool {
@@ -181,23 +223,29 @@ impl Trainer {
         safe
     }
 
-    fn update(&mut self, x: Matrix<'_>, order: FeatureOrder, rate: f32) -> Result<()> {
-        let exec = self.model.exec();
-        let residual = &self.logits[..x.rows() * self.model.classes()];
-        match (&mut self.permuted, order) {
+    fn update(&mut self, x: Matrix<'_>, order: FeatureOrder, source: Source, rate: f32) -> Result<()> {
+        let (exec, classes) = (self.model.exec(), self.model.classes());
+        let parameters = match (&mut self.permuted, order) {
             (Some(permuted), FeatureOrder::Permuted) => {
                 permuted.newest = Newest::Permuted;
-                kernel::sgd_step_in_order(exec, x, order, residual, rate, &mut permuted.parameters)
+                &mut permuted.parameters
             }
             (permuted, _) => {
                 permuted.iter_mut().for_each(|permuted| permuted.newest = Newest::Model);
-                kernel::sgd_step(exec, x, residual, rate, self.model.parameters_mut())
+                self.model.parameters_mut()
             }
+        };
+        match (source, &self.swept) {
+            (Source::Sweep, Some(Swept { gradient, .. })) => {
+                kernel::apply_gradient(exec, gradient, rate, parameters);
+                Ok(())
+            }
+            _ => kernel::sgd_step_in_order(exec, x, order, &self.logits[..x.rows() * classes], rate, parameters),
         }
     }
 
     /// A step that may make parameters overflow: if it does, they are what they were before.
-    fn update_carefully(&mut self, x: Matrix<'_>, rate: f32) -> Result<()> {
+    fn update_carefully(&mut self, x: Matrix<'_>, source: Source, rate: f32) -> Result<()> {
         self.bring_model_up_to_date();
         self.bound = None;
         let mut before = match self.backup.take() {
@@ -205,7 +253,7 @@ impl Trainer {
             None => Parameters::try_zeros(self.model.features(), self.model.classes())?,
         };
         before.copy_from(self.model.parameters());
-        self.update(x, FeatureOrder::Natural, rate)?;
+        self.update(x, FeatureOrder::Natural, source, rate)?;
         let finite = kernel::all_finite(self.model.exec(), self.model.parameters());
         if !finite {
             self.model.parameters_mut().copy_from(&before);
@@ -246,6 +294,12 @@ impl Trainer {
             *newest = Newest::Both;
         }
     }
+}
+
+/// A batch that is larger than a cache is swept; block-sparse rows are small.
+fn source_of(x: Matrix<'_>, order: FeatureOrder, classes: usize) -> Source {
+    let sweeps = order == FeatureOrder::Natural && plan::sweeps_step(x.rows(), x.row_bytes(), x.features(), classes);
+    if sweeps { Source::Sweep } else { Source::Residual }
 }
 
 /// The largest magnitude among a model's parameters, which are finite.

@@ -17,4 +17,5 @@ mod row_weights;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
+mod sweep;
 mod zeros;
