@@ -6,8 +6,8 @@
 
 use crate::error::Result;
 use crate::exec::{Divide, Exec};
-use crate::kernel;
-use crate::matrix::{FeatureOrder, Matrix};
+use crate::kernel::{self, Loss, Sweep};
+use crate::matrix::{Batch, FeatureOrder, Matrix};
 use crate::parameters::Parameters;
 use crate::simd::{Kernel, Simd};
 use core::hint::black_box;
@@ -60,6 +60,21 @@ pub fn forward(exec: Exec, x: Matrix<'_>, ordered: &Ordered, logits: &mut [f32])
 /// As [`kernel::sgd_step`].
 pub fn sgd_step(exec: Exec, x: Matrix<'_>, residual: &[f32], learning_rate: f32, ordered: &mut Ordered) -> Result<()> {
     kernel::sgd_step_in_order(exec, x, ordered.order, residual, learning_rate, &mut ordered.parameters)
+}
+
+/// [`Sweep::run`] over the rows that the parameters were ordered for; the gradient is ordered alike.
+///
+/// # Errors
+/// As [`Sweep::run`].
+pub fn sweep(
+    exec: Exec,
+    sweep: &mut Sweep,
+    batch: Batch<'_>,
+    ordered: &Ordered,
+    losses: &mut [f64],
+    gradient: &mut Ordered,
+) -> Result<Loss> {
+    sweep.run_in_order(exec, batch, ordered.order, &ordered.parameters, losses, &mut gradient.parameters)
 }
 
 /// Independent sums: enough that a multiply-add of 4 cycles, two a cycle, never waits for the one before; and few enough

@@ -3,10 +3,9 @@
 
 use super::sampling::{Case, Sampling, take_turns};
 use super::{Bandwidth, Limit, Measurement, Roofline};
-use softreg::bench_internals::{Ordered, forward, multiply_adds, read, sgd_step};
-use softreg::{
-    Batch, Dataset, Error, Exec, Matrix, Parameters, Reduction, Result, Sgd, SoftmaxRegression, Trainer, kernel,
-};
+use softreg::bench_internals::{Ordered, forward, multiply_adds, read, sgd_step, sweep};
+use softreg::kernel::{self, Sweep};
+use softreg::{Batch, Dataset, Error, Exec, Matrix, Parameters, Reduction, Result, Sgd, SoftmaxRegression, Trainer};
 
 /// The parts of the memory: what each thread reads of it to measure it, and the most bytes a thread that are taken to
 /// come from it.
@@ -86,10 +85,10 @@ pub(super) fn measure(exec: Exec, data: &Dataset, sampling: Sampling) -> Result<
         return Err(Error::Size { what: "threads", found: threads, expected });
     }
     let job = Job { exec, data, features: data.features(), classes: data.classes() };
-    let values = data.split_at(MOST_ROWS)?.0.to_f32();
+    let values = Aligned::new(data.to_f32().into_iter());
     // The library shows no pixels, but their values are exact.
-    let pixels = Aligned::new(values.iter().map(|value| (value * 255.0).round() as u8));
-    let values = Aligned::new(values.into_iter());
+    let first = &values.get()[..MOST_ROWS * job.features];
+    let pixels = Aligned::new(first.iter().map(|value| (value * 255.0).round() as u8));
     let memory = Aligned::new(std::iter::repeat_n(1.0, floats));
 
     let skipping = data.clone().skip_zeros();
@@ -116,6 +115,11 @@ pub(super) fn measure(exec: Exec, data: &Dataset, sampling: Sampling) -> Result<
     entries.push(job.softmax(data.rows())?);
     entries.push(job.forward("forward_file_order", Rows::of::<u8>(data.x())));
     entries.push(job.forward("forward_file_order_skip", Rows::of::<u8>(skipping.x())));
+    let all = Rows::of::<f32>(Matrix::from_f32(values.get(), job.features)?);
+    entries.extend([job.sweep("sweep_f32", all), job.gradient("gradient_f32", all)]);
+    let all = Rows::of::<u8>(data.x());
+    entries.extend([job.sweep("sweep_u8", all), job.gradient("gradient_u8", all)]);
+    entries.push(job.sweep("sweep_skip_u8", Rows::of::<u8>(skipping.x())));
     entries.push(job.shuffled("mnist_shuffled_dense", data));
     entries.push(job.shuffled("mnist_shuffled_skip", &skipping));
 
@@ -182,6 +186,11 @@ impl Entry<'_> {
     }
 }
 
+/// Numbers of a residual's size.
+fn some_residual(len: usize) -> Vec<f32> {
+    (0..len).map(|i| (i % 7) as f32 / 7.0 - 0.4).collect()
+}
+
 /// What all that is measured has in common.
 #[derive(Clone, Copy)]
 struct Job<'a> {
@@ -215,7 +224,7 @@ impl<'a> Job<'a> {
         let x = rows.x;
 
         let mut parameters = Ordered::new(Parameters::zeros(self.features, classes), x);
-        let residual: Vec<f32> = (0..x.rows() * classes).map(|i| (i % 7) as f32 / 7.0 - 0.4).collect();
+        let residual = some_residual(x.rows() * classes);
         let update =
             self.entry(update, rows, 1.0, move || sgd_step(exec, x, &residual, LEARNING_RATE, &mut parameters));
         let labels = self.first(x.rows())?;
@@ -233,6 +242,24 @@ impl<'a> Job<'a> {
         let parameters = Ordered::new(Parameters::zeros(self.features, classes), x);
         let mut logits = vec![0.0; x.rows() * classes];
         self.entry(name, rows, 1.0, move || forward(exec, x, &parameters, &mut logits))
+    }
+
+    /// The gradient of a residual.
+    fn gradient(self, name: &'static str, rows: Rows<'a>) -> Entry<'a> {
+        let residual = some_residual(rows.x.rows() * self.classes);
+        let mut gradient = Parameters::zeros(self.features, self.classes);
+        self.entry(name, rows, 1.0, move || kernel::gradient(self.exec, rows.x, &residual, &mut gradient))
+    }
+
+    /// Losses and gradient in one pass.
+    fn sweep(self, name: &'static str, rows: Rows<'a>) -> Entry<'a> {
+        let zeros = || Ordered::new(Parameters::zeros(self.features, self.classes), rows.x);
+        let (parameters, mut gradient, mut swept) = (zeros(), zeros(), Sweep::new());
+        let (data, mut losses) = (self.data, vec![0.0; rows.x.rows()]);
+        self.entry(name, rows, 2.0, move || {
+            let batch = Batch::new(rows.x, data.targets())?;
+            sweep(self.exec, &mut swept, batch, &parameters, &mut losses, &mut gradient).map(drop)
+        })
     }
 
     /// Softmax, losses and gradient of the logits. Runs on what the run before it left, which is as good as any logits.

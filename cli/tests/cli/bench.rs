@@ -21,6 +21,11 @@ const NAMES: [&str; 14] = [
     "softmax",
     "forward_file_order",
     "forward_file_order_skip",
+    "sweep_f32",
+    "sweep_u8",
+    "sweep_skip_u8",
+    "gradient_f32",
+    "gradient_u8",
     "mnist_shuffled_dense",
     "mnist_shuffled_skip",
 ];
