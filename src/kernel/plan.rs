@@ -35,10 +35,10 @@ pub(crate) const fn uses_block_sparse(features: usize, classes: usize) -> bool {
     classes >= BLOCK_SPARSE_CLASSES && matches!(lanes(features, classes), Lanes::Features)
 }
 
-/// Rows that a forward pass with feature lanes walks once for each group of classes: 16 rows of 784 f32 are 50 KB, which
+/// Rows that a forward pass with feature lanes walks once for each group of classes: 8 rows of 784 f32 are 25 KB, which
 /// the second-level cache holds between two walks with those of the next block, which are prefetched meanwhile. A full
-/// pass took 0.7 times as long as with 64 rows and a prefetch distance of 4 (avx2, Zen 3).
-pub(super) const FORWARD_ROWS: usize = 16;
+/// pass took 0.6 to 0.7 times as long as with 64 rows and a prefetch distance of 4 (avx2, Zen 3), one of pixels 1.05.
+pub(super) const FORWARD_ROWS: usize = 8;
 
 /// The fewest classes with which it prefetches whole matrices. With fewer the loads of rows take all the time there is,
 /// and only picked rows are prefetched, which the hardware cannot foresee: 100 rows of 784 f32 and 2 classes took 1.6
@@ -74,8 +74,14 @@ pub(super) const BLOCK_SPARSE_PREFETCH_ROWS: usize = 8;
 /// second-level cache holds.
 pub(super) const CLASS_FORWARD_ROWS: usize = 128;
 
-/// Panels of a chunk: 128 features of 48 classes are 24 KB, half of a first-level cache.
+/// Panels of a chunk: 128 features of 48 classes are 24 KB, half of a first-level cache. With one panel, which would read
+/// large weights in the order of the memory, one row of 768 features and 1000 classes took twice as long (avx2, Zen 3).
 pub(super) const CLASS_FORWARD_CHUNK: usize = 8;
+
+/// The most rows of a tile that prefetches the next group's weights: few rows wait for large weights, of which a group has
+/// a line in every panel of a chunk. With 4 to 32 rows of 4096 features and 1000 classes it takes 0.6 to 0.8 of the time
+/// (avx2, Zen 3); one row, which reads the weights at the memory's pace either way, as long.
+pub(super) const CLASS_FORWARD_PREFETCH_MOST_ROWS: usize = 4;
 
 /// Panels of classes that a group has with class lanes: with vectors of 16, three panels and 8 rows are 24 sums.
 pub(super) const fn class_panels<S: Simd>() -> usize {

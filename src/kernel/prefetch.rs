@@ -85,6 +85,8 @@ pub(super) struct Upcoming<'a, T> {
     rows: Range<usize>,
     /// What is left of the one begun.
     rest: &'a [T],
+    /// The rows that are computed with meanwhile.
+    own: Range<usize>,
     /// Rows prefetched while so many are computed with, each pass of the product over them counted.
     pace: (usize, usize),
 }
@@ -106,8 +108,8 @@ impl<'a, T: Element> Upcoming<'a, T> {
             Ahead::NextBlock => 0..x.len(),
             Ahead::Rows { start, end } => start..end.min(x.known()),
         };
-        let pace = (rows.len(), x.len() * passes);
-        let upcoming = Self { x, features, ahead, rows, rest: &[], pace };
+        let (own, pace) = (0..x.len(), (rows.len(), x.len() * passes));
+        let upcoming = Self { x, features, ahead, rows, rest: &[], own, pace };
         upcoming.translate(simd, upcoming.rows.start);
         upcoming
     }
@@ -120,13 +122,35 @@ impl<'a, T: Element> Upcoming<'a, T> {
             self.rest = &[];
             self.pace.0 = self.x.len();
             self.translate(simd, block.end);
+            self.own = block;
         }
+    }
+
+    /// Whether there is something to prefetch, and a way.
+    #[inline(always)]
+    pub(super) fn is_needed<S: Simd>(&self, _simd: S) -> bool {
+        S::PREFETCHES && !(self.rest.is_empty() && self.rows.is_empty())
     }
 
     /// Features to prefetch in an iteration that computes with so many.
     #[inline(always)]
     pub(super) fn step(&self, features: usize) -> usize {
         (features * self.pace.0).div_ceil(self.pace.1.max(1)).max(1)
+    }
+
+    /// The row to prefetch while the product computes with its own at this position.
+    #[inline(always)]
+    pub(super) fn in_place_of<S: Simd>(&self, simd: S, position: usize) -> Option<&'a [T]> {
+        let (offset, own, rows) = (position - self.own.start, self.own.len(), self.rows.len());
+        let (this, next) =
+            if own == rows { (offset, offset + 1) } else { (offset * rows / own, (offset + 1) * rows / own) };
+        if this == next {
+            return None;
+        }
+        if this.is_multiple_of(TRANSLATED) {
+            self.translate(simd, self.rows.start + this + TRANSLATED);
+        }
+        Some(self.x.row(self.rows.start + this))
     }
 
     /// What to prefetch in up to `most` iterations.
@@ -162,12 +186,6 @@ impl<'a, T: Element> Upcoming<'a, T> {
 }
 
 impl<T> Stretch<T> {
-    /// Whether there is nothing to prefetch.
-    #[inline(always)]
-    pub(super) const fn is_empty(&self) -> bool {
-        self.step == 0
-    }
-
     /// Prefetches a step in an iteration that computes with so many `features`, a constant.
     #[inline(always)]
     pub(super) fn prefetch<S: Simd>(&self, simd: S, iteration: usize, features: usize) {

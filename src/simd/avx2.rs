@@ -12,6 +12,7 @@ token! {
 impl Simd for Avx2 {
     arrays!(8);
     const REGISTERS: usize = 16;
+    const PREFETCHES: bool = true;
     type Vector = __m256;
 
     #[inline(always)]

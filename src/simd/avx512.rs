@@ -19,6 +19,7 @@ fn first(lanes: usize) -> __mmask16 {
 impl Simd for Avx512 {
     arrays!(16);
     const REGISTERS: usize = 32;
+    const PREFETCHES: bool = true;
     type Vector = __m512;
 
     #[inline(always)]

@@ -49,6 +49,8 @@ pub(crate) trait Simd: Copy + Debug + Send + Sync + 'static {
     const LANES: usize;
     /// Vector registers: kernels size their tiles of accumulators by it.
     const REGISTERS: usize;
+    /// Whether [`prefetch`](Self::prefetch) does anything.
+    const PREFETCHES: bool = false;
     /// A vector of `LANES` numbers.
     type Vector: Copy;
     /// What a vector looks like in memory: `[T; LANES]`.

@@ -8,7 +8,7 @@ use serde_json::Value;
 const LEAST_ROWS: usize = 1000;
 
 /// What has to be measured at every level.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 19] = [
     "forward_f32",
     "forward_u8",
     "forward_u8_skip",

@@ -142,6 +142,12 @@ fn add_products<S: Simd, const R: usize, const N: usize>(
     let parts = PANEL / S::LANES;
     let panels = &panels[..N.div_ceil(parts)];
     for f in 0..PANEL {
+        if R <= plan::CLASS_FORWARD_PREFETCH_MOST_ROWS {
+            // The next group's weights follow this one's in the panel.
+            for panel in panels {
+                simd.prefetch(panel.as_ptr().wrapping_add(panels.len() * PANEL + f));
+            }
+        }
         let mut vectors = [simd.splat(0.0); N];
         for n in 0..N {
             vectors[n] = simd.load(&S::arrays(&panels[n / parts][f].0).0[n % parts]);
