@@ -35,18 +35,22 @@ pub(crate) const fn uses_block_sparse(features: usize, classes: usize) -> bool {
     classes >= BLOCK_SPARSE_CLASSES && matches!(lanes(features, classes), Lanes::Features)
 }
 
-/// Rows that a forward pass with feature lanes walks once for each group of classes: 8 rows of 784 f32 are 25 KB, which
+/// Rows that a forward pass with feature lanes walks once for each group of classes: 16 rows of 784 f32 are 50 KB, which
 /// the second-level cache holds between two walks with those of the next block, which are prefetched meanwhile. A full
-/// pass took 0.6 to 0.7 times as long as with 64 rows and a prefetch distance of 4 (avx2, Zen 3), one of pixels 1.05.
-pub(super) const FORWARD_ROWS: usize = 8;
+/// pass took 0.6 to 0.7 times as long as with 64 rows and a prefetch distance of 4 (avx2, Zen 3). Pixels mostly need one
+/// walk.
+pub(super) const fn forward_rows<T: Element>() -> usize {
+    if T::WIDENED { 64 } else { 16 }
+}
 
-/// The fewest classes with which it prefetches whole matrices. With fewer the loads of rows take all the time there is,
-/// and only picked rows are prefetched, which the hardware cannot foresee: 100 rows of 784 f32 and 2 classes took 1.6
-/// times as long.
-pub(super) const FORWARD_PREFETCH_CLASSES: usize = 4;
+/// Whether it prefetches whole matrices. With few classes the loads of rows take all the time there is: 100 rows of 784
+/// f32 and 2 classes took 1.6 times as long. Pixels come as fast by themselves: with ten classes a full pass took 1.06
+/// times as long (avx2, Zen 3). Picked rows are prefetched always, since the hardware cannot foresee them.
+pub(super) const fn prefetches_whole<T: Element>(classes: usize) -> bool {
+    !T::WIDENED && classes >= 4
+}
 
-/// Panels of a row between two prefetches: those that a cache line of 64 bytes holds, or half of one, where two prefetches
-/// cost little.
+/// Panels of a row between two prefetches: those that a cache line of 64 bytes holds.
 pub(super) const fn panels_of_line<T>() -> usize {
     64 / size_of::<[T; PANEL]>()
 }
@@ -126,8 +130,9 @@ const SWEEP_MOST_ROWS: usize = 512;
 /// Rows of a block whose products the threads share.
 const SWEEP_SHARED_ROWS: usize = 512;
 
-/// The least bytes of a batch that a step sweeps: what a second-level cache holds of it from pass to pass.
-const SWEEP_STEP_BYTES: usize = 512 << 10;
+/// The least bytes of a batch that a step sweeps: more than a second-level cache holds of it from pass to pass. Steps on
+/// 1000 rows of 784 pixels, 784 KB, take 1.07 to 1.16 times as long swept (avx2, Zen 3).
+const SWEEP_STEP_BYTES: usize = 1 << 20;
 
 /// Whether a step sweeps a batch.
 pub(crate) const fn sweeps_step(rows: usize, row_bytes: usize, features: usize, classes: usize) -> bool {
@@ -146,7 +151,7 @@ pub(super) const fn sweep(rows: usize, row_bytes: usize, features: usize, classe
         return SweepPlan { parts: 1, block: SWEEP_SHARED_ROWS };
     }
     let parts = rows.div_ceil(SWEEP_PART_ROWS);
-    let block = SWEEP_BLOCK_BYTES / row_bytes;
+    let block = SWEEP_BLOCK_BYTES / row_bytes / SWEEP_LEAST_ROWS * SWEEP_LEAST_ROWS;
     let (least, most) = (SWEEP_LEAST_ROWS, SWEEP_MOST_ROWS);
     SweepPlan {
         parts: if parts == 0 {

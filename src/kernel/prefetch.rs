@@ -11,6 +11,7 @@
 //! Rejected (avx2, Zen 3): a cursor that is asked for what is due every 16 rows costs hot batches a tenth to a third, for
 //! the registers that it takes from the tile.
 
+use crate::layout::PANEL;
 use crate::matrix::{AnyRows, Rows};
 use crate::simd::{Element, Simd};
 use core::ops::Range;
@@ -54,14 +55,14 @@ pub(super) enum Pass {
 }
 
 impl Pass {
-    /// What the pass prefetches. Those of a step prefetch a half each of the rows that are known to follow the batch; its
-    /// own were prefetched in the step before.
+    /// What the pass prefetches. Where as many rows are known to follow as the batch has, each pass of a step prefetches a
+    /// half of them; the batch's own were prefetched in the step before.
     pub(super) fn ahead<T: Copy>(self, x: &AnyRows<'_, T>) -> Ahead {
         let (own, known) = (x.len(), x.known());
         let middle = own + (known - own) / 2;
         match self {
-            Self::First if known > own => Ahead::Rows { start: own, end: middle },
-            Self::Second if known > own => Ahead::Rows { start: middle, end: known },
+            Self::First if known >= 2 * own => Ahead::Rows { start: own, end: middle },
+            Self::Second if known >= 2 * own => Ahead::Rows { start: middle, end: known },
             _ => Ahead::NextBlock,
         }
     }
@@ -87,11 +88,14 @@ pub(super) struct Upcoming<'a, T> {
     rest: &'a [T],
     /// The rows that are computed with meanwhile.
     own: Range<usize>,
-    /// Rows prefetched while so many are computed with, each pass of the product over them counted.
+    /// How often the product passes over them.
+    passes: usize,
+    /// Rows prefetched while so many are computed with, each pass counted.
     pace: (usize, usize),
 }
 
 /// A part of a row, prefetched a step in each iteration of a tile.
+#[derive(Clone, Copy)]
 pub(super) struct Stretch<T> {
     start: *const T,
     /// Features.
@@ -109,7 +113,7 @@ impl<'a, T: Element> Upcoming<'a, T> {
             Ahead::Rows { start, end } => start..end.min(x.known()),
         };
         let (own, pace) = (0..x.len(), (rows.len(), x.len() * passes));
-        let upcoming = Self { x, features, ahead, rows, rest: &[], own, pace };
+        let upcoming = Self { x, features, ahead, rows, rest: &[], own, passes, pace };
         upcoming.translate(simd, upcoming.rows.start);
         upcoming
     }
@@ -138,19 +142,28 @@ impl<'a, T: Element> Upcoming<'a, T> {
         (features * self.pace.0).div_ceil(self.pace.1.max(1)).max(1)
     }
 
-    /// The row to prefetch while the product computes with its own at this position.
+    /// What to prefetch while the product computes with its own row at this position, whose panels are given, a panel in
+    /// each iteration: in each pass its share of a row.
     #[inline(always)]
-    pub(super) fn in_place_of<S: Simd>(&self, simd: S, position: usize) -> Option<&'a [T]> {
+    pub(super) fn share<S: Simd>(&self, simd: S, position: usize, pass: usize, panels: &[[T; PANEL]]) -> Stretch<T> {
+        let (own_start, step) = (panels.as_ptr().cast::<T>(), PANEL.div_ceil(self.passes));
+        let first = pass * panels.len() * step;
+        if let (Ahead::NextBlock, false) = (self.ahead, self.x.are_picked()) {
+            // Also past the last row, which costs less than to ask.
+            let distance = self.own.len() * self.features.len();
+            return Stretch { start: own_start.wrapping_add(distance + first), step, steps: panels.len() };
+        }
         let (offset, own, rows) = (position - self.own.start, self.own.len(), self.rows.len());
         let (this, next) =
             if own == rows { (offset, offset + 1) } else { (offset * rows / own, (offset + 1) * rows / own) };
         if this == next {
-            return None;
+            return Stretch { start: own_start, step: PANEL, steps: panels.len() };
         }
         if this.is_multiple_of(TRANSLATED) {
             self.translate(simd, self.rows.start + this + TRANSLATED);
         }
-        Some(self.x.row(self.rows.start + this))
+        let start = self.x.row(self.rows.start + this).as_ptr();
+        Stretch { start: start.wrapping_add(first), step, steps: panels.len() }
     }
 
     /// What to prefetch in up to `most` iterations.
@@ -186,6 +199,9 @@ impl<'a, T: Element> Upcoming<'a, T> {
 }
 
 impl<T> Stretch<T> {
+    /// None.
+    pub(super) const NOTHING: Self = Self { start: ptr::null(), step: 0, steps: 0 };
+
     /// Prefetches a step in an iteration that computes with so many `features`, a constant.
     #[inline(always)]
     pub(super) fn prefetch<S: Simd>(&self, simd: S, iteration: usize, features: usize) {

@@ -153,7 +153,7 @@ fn a_sweep_that_fails_leaves_the_gradient() {
 /// A step of more rows than a cache holds is a sweep; the same step in two halves of the batch's rows is none.
 #[test]
 fn a_large_step_is_the_sum_of_small_ones() {
-    let (rows, features, classes) = (1500, 100, 7);
+    let (rows, features, classes) = (3000, 100, 7);
     let mut random = Random::new(4);
     let data = Dataset::from_f32(random.numbers(rows * features, 1.0), random.labels(rows, classes), features, classes);
     let data = data.expect("the lengths fit");
@@ -163,8 +163,8 @@ fn a_large_step_is_the_sum_of_small_ones() {
         let mut parameters = Parameters::zeros(features, classes);
         kernel::forward(exec, data.x(), &parameters, &mut residual).expect("the shapes fit");
         let sum = kernel::cross_entropy(exec, data.targets(), classes, &mut residual, &mut losses).expect("they fit");
-        kernel::sgd_step(exec, data.x(), &residual, 0.5 / 1500.0, &mut parameters).expect("the shapes fit");
-        for (reduction, rate, expected) in [(Reduction::Mean, 0.5, sum / 1500.0), (Reduction::Sum, 0.5 / 1500.0, sum)] {
+        kernel::sgd_step(exec, data.x(), &residual, 0.5 / 3000.0, &mut parameters).expect("the shapes fit");
+        for (reduction, rate, expected) in [(Reduction::Mean, 0.5, sum / 3000.0), (Reduction::Sum, 0.5 / 3000.0, sum)] {
             let model = SoftmaxRegression::zeros(features, classes).with_level(level);
             let mut trainer = Trainer::new(model, Sgd::new(rate)).reduction(reduction);
             let loss = trainer.step(data.as_batch()).expect("a step");

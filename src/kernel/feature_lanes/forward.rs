@@ -19,7 +19,7 @@
 
 use crate::kernel::output::Logits;
 use crate::kernel::plan::{self, TileSizes, Tiled};
-use crate::kernel::prefetch::{Ahead, Upcoming};
+use crate::kernel::prefetch::{Ahead, Stretch, Upcoming};
 use crate::kernel::split::split_evenly;
 use crate::layout::{Line, PANEL};
 use crate::matrix::Rows;
@@ -36,17 +36,17 @@ pub(in crate::kernel) fn forward<S: Simd, T: Element>(
     mut out: Logits<'_>,
     ahead: Ahead,
 ) {
-    let ahead =
-        if x.are_picked() || parameters.classes() >= plan::FORWARD_PREFETCH_CLASSES { ahead } else { Ahead::NOTHING };
+    let prefetches = x.are_picked() || plan::prefetches_whole::<T>(parameters.classes());
+    let ahead = if prefetches { ahead } else { Ahead::NOTHING };
     let most = const { Block::<'_, '_, '_, T>::SIZES.most_columns::<S>() };
     let groups = parameters.classes().div_ceil(most);
     let mut upcoming = Upcoming::new(simd, x, 0..x.features(), groups, ahead);
-    for rows in split_evenly(x.len(), plan::FORWARD_ROWS) {
+    for rows in split_evenly(x.len(), const { plan::forward_rows::<T>() }) {
         upcoming.enter(simd, rows.clone());
         for (group, classes) in split_evenly(parameters.classes(), most).enumerate() {
             let prefetches = upcoming.is_needed(simd);
             let (rows, first, upcoming, out) = (rows.clone(), classes.start, &upcoming, &mut out);
-            let block = Block { x, parameters, rows, first, group, groups, upcoming, out };
+            let block = Block { x, parameters, rows, first, group, upcoming, out };
             if prefetches {
                 plan::on_tiles(simd, classes.len(), Prefetching(block));
             } else {
@@ -63,9 +63,8 @@ struct Block<'a, 'r, 'o, T> {
     rows: Range<usize>,
     /// The group's first class.
     first: usize,
-    /// The group, and the number of them: each prefetches its share of the rows.
+    /// The group.
     group: usize,
-    groups: usize,
     upcoming: &'a Upcoming<'r, T>,
     out: &'a mut Logits<'o>,
 }
@@ -121,22 +120,17 @@ impl<T: Element> Block<'_, '_, '_, T> {
         }
 
         // Where there is nothing to prefetch, the tile prefetches what it reads, which costs less than a branch.
-        let mut soon = panels;
+        let mut soon = [Stretch::NOTHING; R];
         if PREFETCH {
             for r in 0..R {
-                if (row + r) % self.groups == self.group
-                    && let Some(row) = self.upcoming.in_place_of(simd, row + r)
-                {
-                    soon[r] = &row.as_chunks().0[..full];
-                }
+                soon[r] = self.upcoming.share(simd, row + r, self.group, panels[r]);
             }
         }
-
         let mut acc = [[simd.splat(0.0); G]; R];
         for (p, w) in lines.chunks_exact(classes).take(full).enumerate() {
             if PREFETCH && p.is_multiple_of(const { plan::panels_of_line::<T>() }) {
                 for r in 0..R {
-                    simd.prefetch(&soon[r][p]);
+                    soon[r].prefetch(simd, p, PANEL);
                 }
             }
             multiply_panel::<S, T, R, G>(simd, &panels, p, &w[first..], &mut acc);

@@ -23,7 +23,7 @@ use crate::kernel::plan::{self, TileSizes, Tiled};
 use crate::kernel::prefetch::{Ahead, Upcoming};
 use crate::kernel::rule::Rule;
 use crate::kernel::split::{split_by_size, split_evenly};
-use crate::layout::PANEL;
+use crate::layout::{Line, PANEL};
 use crate::matrix::Rows;
 use crate::simd::{Column, Columns, Element, Simd, padded};
 use core::ops::Range;
@@ -37,6 +37,9 @@ pub(in crate::kernel) fn update<S: Simd, T: Element, R: Rule>(
     mut panels: Panels<'_, R>,
     ahead: Ahead,
 ) {
+    if x.len() == 1 && x.features().is_multiple_of(PANEL) {
+        return update_by_row(simd, &x.row(0)[panels.features_before()..], residual, panels);
+    }
     let (classes, before, rule) = (panels.classes, panels.features_before(), panels.rule);
     let features = panels.features_of(x.features());
     let (whole, rest) = (features / S::LANES, features % S::LANES);
@@ -70,6 +73,23 @@ pub(in crate::kernel) fn update<S: Simd, T: Element, R: Rule>(
             }
             block.x = Columns::new(&filled_up[..rows.len()]);
             block.update(simd, whole, whole..whole + 1, rest);
+        }
+    }
+}
+
+/// The product of one row of whole panels, in the order of A. The bits are those of the tiles, which for one row of 784
+/// features and 10 classes take 2.2 times as long (avx2, Zen 3).
+#[inline(always)]
+fn update_by_row<S: Simd, T: Element, R: Rule>(simd: S, row: &[T], residual: &[f32], panels: Panels<'_, R>) {
+    let rule = panels.rule;
+    for (x, lines) in row.as_chunks::<PANEL>().0.iter().zip(panels.lines.chunks_exact_mut(panels.panel_lines)) {
+        for part in 0..PANEL / S::LANES {
+            let x = T::load(simd, &S::arrays(x).0[part]);
+            for (Line(line), &residual) in lines.iter_mut().zip(residual) {
+                let a = &mut S::arrays_mut(line).0[part];
+                let sum = simd.mul_add(x, simd.splat(residual), simd.splat(0.0));
+                simd.store(rule.apply(simd, sum, simd.load(a)), a);
+            }
         }
     }
 }
