@@ -11,6 +11,7 @@
 //! 82 instead of 96 for the step.
 
 use super::check::Parameters;
+use super::products::{Gemm, MatrixMultiply, Product, View};
 use super::{CLASSES, FEATURES};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use std::marker::PhantomData;
@@ -37,84 +38,6 @@ pub(crate) fn all(start: &Parameters) -> Vec<Box<dyn Rival>> {
         Box::new(Composed::<Gemm>::new(start)),
         Box::new(Everyday::new(start)),
     ]
-}
-
-/// A crate's matrix product.
-pub(crate) trait Product {
-    /// The crate.
-    const NAME: &'static str;
-
-    /// `c [m, n] += alpha * a [m, k] * b [k, n]`
-    fn add(alpha: f32, a: View<&[f32]>, b: View<&[f32]>, c: View<&mut [f32]>);
-}
-
-/// A dense matrix or its transpose.
-pub(crate) struct View<T> {
-    values: T,
-    rows: usize,
-    columns: usize,
-    row_stride: isize,
-    column_stride: isize,
-}
-
-impl<T: AsRef<[f32]>> View<T> {
-    /// Whole rows of `columns` values.
-    pub(crate) fn row_major(values: T, columns: usize) -> Self {
-        let (rows, rest) = (values.as_ref().len() / columns, values.as_ref().len() % columns);
-        assert!(rest == 0, "whole rows");
-        Self { values, rows, columns, row_stride: columns as isize, column_stride: 1 }
-    }
-
-    pub(crate) fn transposed(self) -> Self {
-        let Self { values, rows, columns, row_stride, column_stride } = self;
-        Self { values, rows: columns, columns: rows, row_stride: column_stride, column_stride: row_stride }
-    }
-}
-
-fn expect_sizes(a: &View<&[f32]>, b: &View<&[f32]>, c: &View<&mut [f32]>) {
-    assert!(a.columns == b.rows && a.rows == c.rows && b.columns == c.columns, "sizes that make a product");
-}
-
-pub(crate) struct MatrixMultiply;
-
-impl Product for MatrixMultiply {
-    const NAME: &'static str = "matrixmultiply";
-
-    #[rustfmt::skip]
-    fn add(alpha: f32, a: View<&[f32]>, b: View<&[f32]>, c: View<&mut [f32]>) {
-        expect_sizes(&a, &b, &c);
-        // SAFETY: a view's sizes and strides reach exactly its values, and the sizes fit each other.
-        unsafe {
-            matrixmultiply::sgemm(
-                a.rows, a.columns, b.columns, alpha,
-                a.values.as_ptr(), a.row_stride, a.column_stride,
-                b.values.as_ptr(), b.row_stride, b.column_stride, 1.0,
-                c.values.as_mut_ptr(), c.row_stride, c.column_stride,
-            );
-        }
-    }
-}
-
-pub(crate) struct Gemm;
-
-impl Product for Gemm {
-    const NAME: &'static str = "gemm";
-
-    /// Its own alpha is the factor of what c holds, and a column's stride stands before a row's.
-    #[rustfmt::skip]
-    fn add(alpha: f32, a: View<&[f32]>, b: View<&[f32]>, c: View<&mut [f32]>) {
-        expect_sizes(&a, &b, &c);
-        // SAFETY: a view's sizes and strides reach exactly its values, and the sizes fit each other.
-        unsafe {
-            gemm::gemm(
-                a.rows, b.columns, a.columns,
-                c.values.as_mut_ptr(), c.column_stride, c.row_stride, true,
-                a.values.as_ptr(), a.column_stride, a.row_stride,
-                b.values.as_ptr(), b.column_stride, b.row_stride,
-                1.0, alpha, false, false, false, gemm::Parallelism::None,
-            );
-        }
-    }
 }
 
 /// A step over someone's product. Nothing is allocated after the first batch but by the products themselves.
