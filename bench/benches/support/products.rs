@@ -1,6 +1,9 @@
 //! Other crates' matrix products behind one trait: dense f32 matrices and their transposes, on one thread. How they are
 //! composed to steps is in `rivals`.
 
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+
 /// A crate's matrix product.
 pub(crate) trait Product {
     /// The crate.
@@ -76,5 +79,23 @@ impl Product for Gemm {
                 1.0, alpha, false, false, false, gemm::Parallelism::None,
             );
         }
+    }
+}
+
+pub(crate) struct Faer;
+
+impl Product for Faer {
+    const NAME: &'static str = "faer";
+
+    fn add(alpha: f32, a: View<&[f32]>, b: View<&[f32]>, c: View<&mut [f32]>) {
+        let read = |view: View<_>| match view.column_stride {
+            1 => MatRef::from_row_major_slice(view.values, view.rows, view.columns),
+            _ => MatRef::from_column_major_slice(view.values, view.rows, view.columns),
+        };
+        let c = match c.column_stride {
+            1 => MatMut::from_row_major_slice_mut(c.values, c.rows, c.columns),
+            _ => MatMut::from_column_major_slice_mut(c.values, c.rows, c.columns),
+        };
+        matmul(c, Accum::Add, read(a), read(b), alpha, Par::Seq);
     }
 }
