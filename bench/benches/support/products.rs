@@ -1,13 +1,19 @@
-//! Other crates' matrix products behind one trait: dense f32 matrices and their transposes, on one thread. How they are
-//! composed to steps is in `rivals`.
+//! Other libraries' matrix products behind one trait: dense f32 matrices and their transposes, on one thread. What is
+//! composed of them is in `rivals`.
+
+#[cfg(feature = "openblas")]
+pub(crate) mod openblas;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
-/// A crate's matrix product.
+/// A library's matrix product.
 pub(crate) trait Product {
-    /// The crate.
+    /// The library.
     const NAME: &'static str;
+
+    /// Must have been called before the first product, which else may run on all cores.
+    fn use_one_thread() {}
 
     /// `c [m, n] += alpha * a [m, k] * b [k, n]`
     fn add(alpha: f32, a: View<&[f32]>, b: View<&[f32]>, c: View<&mut [f32]>);
