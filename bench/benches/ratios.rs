@@ -47,7 +47,7 @@ fn main() {
     ];
     if measure {
         println!(
-            "microseconds on one thread, the best of {} samples of at least {} ms by turns",
+            "microseconds on one thread, the best of {} samples of at least {} ms by turns; a rival's with its multiple of ours",
             SAMPLING.fewest,
             SAMPLING.length.as_millis()
         );
@@ -159,7 +159,7 @@ impl Match<'_> {
 fn print_table(title: &str, matches: Vec<Match<'_>>) {
     print!("\n{title}\n batch  data  level             ours");
     for rival in matches.iter().take(1).flat_map(|them| &them.rivals) {
-        print!("  {:>15}  ratio", rival.name);
+        print!("  {:>15}", rival.name);
     }
     println!();
     for mut them in matches {
@@ -168,7 +168,7 @@ fn print_table(title: &str, matches: Vec<Match<'_>>) {
             let ours = case.microseconds();
             print!("{:>6}  {:<4}  {:<13}{ours:>9.2}", them.rows, them.element, case.name);
             for rival in them.rivals.iter().map(Case::microseconds) {
-                print!("  {rival:>15.2}  {:>5.2}", rival / ours);
+                print!("  {rival:>8.2} {:>6.2}", rival / ours);
             }
             println!();
         }

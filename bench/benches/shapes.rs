@@ -14,8 +14,8 @@ use softreg_bench::sampling::{Case, Sampling, take_turns};
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::time::Duration;
+use support::products::{Gemm, MatrixMultiply, Product, View};
 use support::random::Random;
-use support::rivals::{Gemm, MatrixMultiply, Product, View};
 
 const FEATURES: [usize; 7] = [16, 64, 100, 784, 785, 2048, 4096];
 const CLASSES: [usize; 9] = [2, 3, 5, 10, 16, 17, 26, 100, 1000];

@@ -8,6 +8,8 @@ pub(crate) mod compare;
 pub(crate) mod data;
 #[path = "../../../tests/support/expect.rs"]
 pub(crate) mod expect;
+pub(crate) mod lines;
+pub(crate) mod products;
 #[path = "../../../tests/support/random.rs"]
 pub(crate) mod random;
 pub(crate) mod rates;
