@@ -1,6 +1,6 @@
-//! Full passes over many rows, steps on shuffled batches, and one wide row, beside the same composed from gemm, faer
-//! and, with the feature `openblas`, OpenBLAS: `cargo bench --bench passes`. A line a job: our time at the best level,
-//! each rival's, and how many times ours that is. Above 1 ours is faster.
+//! Full passes over many rows, steps on shuffled batches, and one wide row, beside the same composed from gemm and,
+//! with the features `faer` and `openblas`, from those: `cargo bench --features faer,openblas --bench passes`. A line a
+//! job: our time at the best level, each rival's, and how many times ours that is. Above 1 ours is faster.
 //!
 //! - `full`: a pass over MNIST's 60,000 training images, 784 x 10: the forward pass, the gradient of a given residual,
 //!   and the sweep, which is loss and gradient together. Rivals hand all rows to a product at once.

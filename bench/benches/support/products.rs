@@ -4,9 +4,6 @@
 #[cfg(feature = "openblas")]
 pub(crate) mod openblas;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
-
 /// A library's matrix product.
 pub(crate) trait Product {
     /// The library.
@@ -88,12 +85,16 @@ impl Product for Gemm {
     }
 }
 
+#[cfg(feature = "faer")]
 pub(crate) struct Faer;
 
+#[cfg(feature = "faer")]
 impl Product for Faer {
     const NAME: &'static str = "faer";
 
     fn add(alpha: f32, a: View<&[f32]>, b: View<&[f32]>, c: View<&mut [f32]>) {
+        use faer::linalg::matmul::matmul;
+        use faer::{Accum, MatMut, MatRef, Par};
         let read = |view: View<_>| match view.column_stride {
             1 => MatRef::from_row_major_slice(view.values, view.rows, view.columns),
             _ => MatRef::from_column_major_slice(view.values, view.rows, view.columns),

@@ -1,6 +1,6 @@
-//! The same step as a user would compose it from other libraries: products from matrixmultiply, gemm or faer, or with
-//! the feature `openblas` from OpenBLAS, with a plain softmax between them, and everything from ndarray. Each runs on
-//! one thread, over contiguous f32 rows.
+//! The same step as a user would compose it from other libraries: products from matrixmultiply or gemm, or with the
+//! features `faer` and `openblas` from those, with a plain softmax between them, and everything from ndarray. Each runs
+//! on one thread, over contiguous f32 rows.
 //!
 //! The compositions are the best found of eight each: weights as `[features, classes]` and `[classes, features]`,
 //! logits as `[n, classes]` and `[classes, n]`, and each product as written and transposed. matrixmultiply packs both
@@ -18,7 +18,7 @@
 //! for the forward pass and 82 instead of 96 for the step.
 
 use super::check::Parameters;
-use super::products::{Faer, Gemm, MatrixMultiply, Product, View};
+use super::products::{Gemm, MatrixMultiply, Product, View};
 use super::{CLASSES, FEATURES};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use std::marker::PhantomData;
@@ -43,7 +43,8 @@ pub(crate) fn all(start: &Parameters) -> Vec<Box<dyn Rival>> {
     vec![
         Box::new(Composed::<MatrixMultiply>::new(start)),
         Box::new(Composed::<Gemm>::new(start)),
-        Box::new(Composed::<Faer>::new(start)),
+        #[cfg(feature = "faer")]
+        Box::new(Composed::<super::products::Faer>::new(start)),
         #[cfg(feature = "openblas")]
         Box::new(Composed::<super::products::openblas::OpenBlas>::new(start)),
         Box::new(Everyday::new(start)),
@@ -74,7 +75,8 @@ pub(crate) fn composed<const F: usize, const C: usize>(start: &Parameters, rows:
     }
     vec![
         both::<Gemm, F, C>(start, rows),
-        both::<Faer, F, C>(start, rows),
+        #[cfg(feature = "faer")]
+        both::<super::products::Faer, F, C>(start, rows),
         #[cfg(feature = "openblas")]
         both::<super::products::openblas::OpenBlas, F, C>(start, rows),
     ]
