@@ -7,11 +7,11 @@ use crate::support::cases::{Kind, Shape, WIDE};
 use crate::support::compare::{UNIT, same_bits};
 use crate::support::data::{BOTH, Data, LEARNING_RATE, cross_entropy, forward, log_softmax, softmax};
 use crate::support::expect::{self, wide};
-use crate::support::failures::Failures;
+use crate::support::failures::{Failures, text};
 use crate::support::levels::levels;
 use crate::support::random::Random;
 use proptest::prelude::*;
-use softreg::{Matrix, Targets};
+use softreg::{Matrix, Parameters, Targets, kernel};
 
 fn bits64(values: &[f64]) -> Vec<u64> {
     values.iter().map(|value| value.to_bits()).collect()
@@ -366,4 +366,44 @@ fn the_gradient_is_the_slope_of_the_loss() {
             }
         }
     }
+}
+
+/// One row takes kernels of its own, which are to give the bits that the tiles give: those of a row among others, and of
+/// a row beside one whose residual is 0.
+#[test]
+fn a_row_alone_has_the_bits_of_a_row_among_others() {
+    let mut failures = Failures::default();
+    for (seed, (features, classes)) in
+        [(784, 10), (48, 3), (20, 10), (64, 100), (33, 17), (16, 16), (300, 450), (2050, 65)].into_iter().enumerate()
+    {
+        let mut random = Random::new(seed as u64);
+        let x = random.numbers(3 * features, 1.0);
+        let residual = random.numbers(classes, 1.0);
+        let (w, b) = (random.numbers(features * classes, 1.0), random.numbers(classes, 1.0));
+        let parameters = Parameters::from_row_major(&w, &b, features, classes).expect("the lengths fit");
+        let of = |rows: Range<usize>| {
+            Matrix::from_f32(&x[rows.start * features..rows.end * features], features).expect("whole rows")
+        };
+        for level in levels() {
+            failures.check(format!("forward at {level}, {features} x {classes}"), || {
+                let (mut all, mut one) = (vec![0.0; 3 * classes], vec![0.0; 3 * classes]);
+                kernel::forward(level, of(0..3), &parameters, &mut all).map_err(text)?;
+                for (row, one) in one.chunks_exact_mut(classes).enumerate() {
+                    kernel::forward(level, of(row..row + 1), &parameters, one).map_err(text)?;
+                }
+                same_bits(&one, &all)
+            });
+            failures.check(format!("updates at {level}, {features} x {classes}"), || {
+                let with_zeros = [residual.clone(), vec![0.0; classes]].concat();
+                let (mut one, mut two) = (parameters.clone(), parameters.clone());
+                kernel::sgd_step(level, of(0..1), &residual, 0.3, &mut one).map_err(text)?;
+                kernel::sgd_step(level, of(0..2), &with_zeros, 0.3, &mut two).map_err(text)?;
+                same_bits(&one.to_row_major(), &two.to_row_major())?;
+                kernel::gradient(level, of(0..1), &residual, &mut one).map_err(text)?;
+                kernel::gradient(level, of(0..2), &with_zeros, &mut two).map_err(text)?;
+                same_bits(&one.to_row_major(), &two.to_row_major())
+            });
+        }
+    }
+    failures.finish();
 }

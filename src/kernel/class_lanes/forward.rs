@@ -33,6 +33,9 @@ pub(in crate::kernel) fn forward<S: Simd, T: Element>(
     parameters: &Parameters,
     mut out: Logits<'_>,
 ) {
+    if x.len() == 1 {
+        return forward_of_row(simd, x.row(0), parameters, out);
+    }
     let panels = parameters.features().div_ceil(PANEL);
     for rows in split_evenly(x.len(), plan::CLASS_FORWARD_ROWS) {
         for chunk in split_evenly(panels, plan::CLASS_FORWARD_CHUNK) {
@@ -40,6 +43,30 @@ pub(in crate::kernel) fn forward<S: Simd, T: Element>(
                 let (rows, chunk, out) = (rows.clone(), chunk.clone(), &mut out);
                 let columns = group.len.div_ceil(S::LANES);
                 plan::on_tiles(simd, columns, Block { x, parameters, rows, chunk, group, out });
+            }
+        }
+    }
+}
+
+/// The product of one row, in the order of the memory: it takes the time in which the weights are read. The additions are
+/// those of the tiles, which jump from panel to panel and took twice as long with 4096 features and 1000 classes.
+#[inline(always)]
+fn forward_of_row<S: Simd, T: Element>(simd: S, row: &[T], parameters: &Parameters, mut out: Logits<'_>) {
+    let classes = parameters.classes();
+    for (p, lines) in parameters.lines().chunks_exact(parameters.panel_lines()).enumerate() {
+        let mut packed = [0.0; PANEL];
+        let x = pack(simd, &row[p * PANEL..row.len().min((p + 1) * PANEL)], &mut packed);
+        let last = (p + 1) * PANEL >= row.len();
+        for (c, lines) in lines.as_chunks::<PANEL>().0.iter().enumerate() {
+            for part in 0..PANEL / S::LANES {
+                let first = c * PANEL + part * S::LANES;
+                let own = first.min(classes)..classes.min(first + S::LANES);
+                let mut sum = if p == 0 { simd.splat(0.0) } else { load_start(simd, out.row(0, own.clone())) };
+                for f in 0..PANEL {
+                    sum = simd.mul_add(simd.splat(x[f]), simd.load(&S::arrays(&lines[f].0).0[part]), sum);
+                }
+                let sum = if last { out.finish(simd, own.start, own.len(), sum) } else { sum };
+                store_start(simd, sum, out.row(0, own));
             }
         }
     }

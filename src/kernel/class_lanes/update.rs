@@ -34,6 +34,9 @@ pub(in crate::kernel) fn update<S: Simd, T: Element, R: Rule>(
     panels: Panels<'_, R>,
 ) {
     let (before, classes) = (panels.features_before(), panels.classes);
+    if x.len() == 1 {
+        return update_by_row(simd, &x.row(0)[before..], residual, panels);
+    }
     let mut packed = [const { MaybeUninit::uninit() }; plan::CLASS_UPDATE_ROWS];
     for rows in split_evenly(x.len(), plan::CLASS_UPDATE_ROWS) {
         // Opaque, or the compiler works the number out anew for every row.
@@ -61,6 +64,30 @@ pub(in crate::kernel) fn update<S: Simd, T: Element, R: Rule>(
                 let x = &x[..count];
                 let block = Block { x, features, residual, classes, rule, lines: &mut *lines, group };
                 plan::on_tiles(simd, group.len.div_ceil(S::LANES), block);
+            }
+        }
+    }
+}
+
+/// The product of one row, in the order of the memory. The bits are those of the tiles.
+#[inline(always)]
+fn update_by_row<S: Simd, T: Element, R: Rule>(simd: S, row: &[T], residual: &[f32], panels: Panels<'_, R>) {
+    let (rule, classes) = (panels.rule, panels.classes);
+    for (row, lines) in row.chunks(PANEL).zip(panels.lines.chunks_exact_mut(panels.panel_lines)) {
+        let mut packed = [0.0; PANEL];
+        let x = pack(simd, row, &mut packed);
+        for (c, lines) in lines.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
+            for part in 0..PANEL / S::LANES {
+                let first = c * PANEL + part * S::LANES;
+                let residual = &residual[first.min(classes)..classes.min(first + S::LANES)];
+                let vector = load_start(simd, residual);
+                for (f, Line(line)) in lines[..row.len()].iter_mut().enumerate() {
+                    let a = &mut S::arrays_mut(line).0[part];
+                    let sum = simd.mul_add(simd.splat(x[f]), vector, simd.splat(0.0));
+                    let new = rule.apply(simd, sum, simd.load(a));
+                    // What fills the last panel up stays zero even where the sum is not finite.
+                    store_start(simd, new, &mut a.as_mut()[..residual.len()]);
+                }
             }
         }
     }
