@@ -1,7 +1,7 @@
 //! The kernels as safe functions over slices and views: shapes are checked here, once, and below nothing is checked again
 //! but the lengths of slices. Each takes the [`Exec`] to run with, or a [`Level`](crate::Level) for one thread.
 //!
-//! They need neither the model nor the trainer, and allocate nothing.
+//! They need neither the model nor the trainer, and allocate nothing but for [`Sweep`], which keeps its buffers.
 //!
 //! ```
 //! use softreg::{Level, Matrix, Parameters, Targets, kernel};

@@ -3,7 +3,8 @@
 //! with its reason; the algorithms are in the folders beside this file, and the work that is worth a thread in
 //! `exec/threads.rs`.
 //!
-//! A choice that affects the order of a sum depends only on features and classes, never on the number of rows or threads.
+//! A choice that affects the order of a sum depends only on features and classes, never on the number of threads; on that
+//! of rows in a sweep alone, whose parts they decide, and in a step that may be one.
 
 use crate::layout::{Lanes, PANEL};
 use crate::simd::{Element, Kernel, Simd};
