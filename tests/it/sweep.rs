@@ -61,7 +61,7 @@ fn check(level: Level, kind: Kind, case: &Case, x: Matrix<'_>, targets: Targets<
     }
     weights.check(&gradient.to_row_major()).map_err(|error| format!("weights: {error}"))?;
     bias.check(gradient.bias()).map_err(|error| format!("bias: {error}"))?;
-    for threads in [2, 3, 7] {
+    for threads in [2, 5] {
         // The buffers of the runs before are used again.
         let again = swept(&mut sweep, Exec { level, threads }, batch, &parameters).map_err(text)?;
         if again != (found.clone(), gradient.clone(), loss) {
@@ -97,10 +97,10 @@ fn a_sweep_is_what_the_kernels_are_one_by_one() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
-    fn a_sweep_of_any_shape_is_too(rows in 0_usize..1200, features in 1_usize..200, classes in 1_usize..40, seed: u64) {
+    fn a_sweep_of_any_shape_is_too(rows in 0_usize..1200, features in 1_usize..100, classes in 1_usize..40, seed: u64) {
         let mut failures = Failures::default();
         check_shape(Shape { rows, features, classes }, seed, &mut failures);
         failures.finish();
