@@ -279,3 +279,23 @@ fn a_careful_step_after_the_first_allocates_nothing() {
         assert_eq!(counted, 0, "{level}");
     }
 }
+
+/// Steps on more than a megabyte of rows are swept: those that follow take the same buffers, swept or not.
+#[test]
+fn steps_after_a_sweep_allocate_nothing() {
+    let (rows, mut random) = (1100, Random::new(9));
+    let values = random.numbers(rows * FEATURES, 1.0);
+    let data = Dataset::from_f32(values, random.labels(rows, CLASSES), FEATURES, CLASSES).expect("the lengths fit");
+    let batches = [1100, 1000, 513, 400, 335, 334, 333, 100, 1].map(|rows| data.split_at(rows).expect("fewer rows").0);
+    for level in levels() {
+        let model = SoftmaxRegression::zeros(FEATURES, CLASSES).with_level(level);
+        let mut trainer = Trainer::new(model, Sgd::new(0.001));
+        trainer.step(data.as_batch()).expect("the shapes fit");
+        for batch in &batches {
+            let counted = allocations(|| {
+                trainer.step(batch.as_batch()).expect("the shapes fit");
+            });
+            assert_eq!(counted, 0, "{level}, {batch:?}");
+        }
+    }
+}

@@ -11,7 +11,7 @@ use crate::support::failures::{Failures, text};
 use crate::support::levels::levels;
 use crate::support::random::Random;
 use proptest::prelude::*;
-use softreg::{Matrix, Parameters, Targets, kernel};
+use softreg::{Exec, Matrix, Parameters, Targets, kernel};
 
 fn bits64(values: &[f64]) -> Vec<u64> {
     values.iter().map(|value| value.to_bits()).collect()
@@ -406,4 +406,25 @@ fn a_row_alone_has_the_bits_of_a_row_among_others() {
         }
     }
     failures.finish();
+}
+
+/// Work enough that threads share the features of a single row, in weights of either order.
+#[test]
+fn threads_share_the_features_of_one_row_to_the_bit() {
+    for (features, classes) in [(4100, 1008), (400_000, 10)] {
+        let mut random = Random::new(8);
+        let (x, residual) = (random.numbers(features, 1.0), random.numbers(classes, 1.0));
+        let x = Matrix::from_f32(&x, features).expect("one row");
+        let of = |exec: Exec| {
+            let mut gradient = Parameters::zeros(features, classes);
+            kernel::gradient(exec, x, &residual, &mut gradient).expect("the shapes fit");
+            gradient
+        };
+        for level in levels() {
+            let expected = of(level.into());
+            for threads in [2, 3] {
+                assert!(of(Exec { level, threads }) == expected, "{level}, {threads} threads, {features} x {classes}");
+            }
+        }
+    }
 }

@@ -293,3 +293,26 @@ fn a_scale_holds_in_predictions() {
         }
     }
 }
+
+/// The same rows selected from others: each piece goes on where the piece before it ends.
+#[test]
+fn every_piece_of_selected_rows_has_its_own_numbers_and_targets() {
+    let (rows, classes) = (10, 1 << 18);
+    let mut random = Random::new(11);
+    let (w, values) = (random.numbers(classes, 1.0), random.numbers(rows, 1.0));
+    let labels: Vec<u32> = (0..rows).map(|row| (row * 1000) as u32).collect();
+    let order: Vec<usize> = (0..rows).rev().collect();
+    let (turned, turned_labels): (Vec<f32>, Vec<u32>) = order.iter().map(|&row| (values[row], labels[row])).unzip();
+    let (x, targets) = (Matrix::from_f32(&values, 1).expect("one feature"), Targets::from_u32(&labels));
+    let selected = Batch::new(x.select(&order).expect("rows"), targets.select(&order).expect("rows"));
+    let copied = Batch::new(Matrix::from_f32(&turned, 1).expect("one feature"), &turned_labels[..]);
+    let (selected, copied) = (selected.expect("rows agree"), copied.expect("rows agree"));
+    for level in levels() {
+        let model = SoftmaxRegression::from_row_major(&w, &vec![0.0; classes], 1, classes).expect("the lengths fit");
+        let model = model.with_level(level);
+        let [found, expected] = [selected, copied].map(|batch| model.predict(batch.x).expect("the shapes fit"));
+        assert_eq!(found, expected, "{level}");
+        let [found, expected] = [selected, copied].map(|batch| model.log_loss(batch).expect("the shapes fit"));
+        assert_eq!(found, expected, "{level}");
+    }
+}

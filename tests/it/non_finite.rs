@@ -369,3 +369,32 @@ fn a_small_step_after_a_large_one_is_refused_where_it_would_ruin_the_model() {
         assert!(trainer.into_model().bias().iter().all(|bias| bias.abs() > 3e38 && bias.is_finite()), "{level}");
     }
 }
+
+/// What fills panels of features and of classes up stays zero after one row: else it would show in what is computed next.
+#[test]
+fn one_row_that_is_not_finite_leaves_what_fills_panels_up() {
+    for (features, classes) in [(17, 17), (33, 60), (48, 60), (20, 10), (48, 3)] {
+        let mut random = Random::new(9);
+        let (good, residuals) = (random.numbers(2 * features, 1.0), random.numbers(2 * classes, 1.0));
+        let two = Matrix::from_f32(&good, features).expect("two rows");
+        for level in levels() {
+            let mut expected = Parameters::zeros(features, classes);
+            kernel::gradient(level, two, &residuals, &mut expected).expect("the shapes fit");
+            for bad in [f32::NAN, f32::INFINITY] {
+                let (ones, bads) =
+                    ((vec![1.0; features], vec![1.0; classes]), (vec![bad; features], vec![bad; classes]));
+                for (x, residual) in [(&ones.0, &bads.1), (&bads.0, &ones.1)] {
+                    let mut found = Parameters::zeros(features, classes);
+                    let one = Matrix::from_f32(x, features).expect("one row");
+                    kernel::gradient(level, one, residual, &mut found).expect("the shapes fit");
+                    kernel::gradient(level, two, &residuals, &mut found).expect("the shapes fit");
+                    assert!(found == expected, "{level}, {features} x {classes}, {bad}");
+                    let (mut logits, mut right) = (vec![0.0; 2 * classes], vec![0.0; 2 * classes]);
+                    kernel::forward(level, two, &found, &mut logits).expect("the shapes fit");
+                    kernel::forward(level, two, &expected, &mut right).expect("the shapes fit");
+                    assert_eq!(logits, right, "{level}, {features} x {classes}, {bad}");
+                }
+            }
+        }
+    }
+}

@@ -175,3 +175,151 @@ fn a_large_step_is_the_sum_of_small_ones() {
         }
     }
 }
+
+/// More and fewer rows, parts and blocks than before, other features and classes, and as many weights in another shape.
+#[test]
+fn a_sweep_fits_every_shape_that_follows() {
+    let shapes = [
+        (513, 20, 3),
+        (1030, 20, 3),
+        (100, 20, 3),
+        (0, 20, 3),
+        (1200, 20, 4),
+        (1200, 4, 20),
+        (600, 1030, 130),
+        (1537, 33, 10),
+        (40, 1030, 130),
+    ];
+    let mut failures = Failures::default();
+    for level in levels() {
+        let mut sweep = Sweep::new();
+        for (seed, (rows, features, classes)) in shapes.into_iter().enumerate() {
+            let shape = Shape { rows, features, classes };
+            failures.check(format!("{level}, {shape}"), || {
+                let case = Case::new(shape, seed as u64);
+                let labels = Random::new(seed as u64).labels(rows, classes);
+                let parameters = Parameters::from_row_major(&case.weights, &case.bias, features, classes);
+                let parameters = parameters.map_err(text)?;
+                for (_, x) in case.inputs(Kind::F32) {
+                    let batch = Batch::new(x, &labels[..]).map_err(text)?;
+                    let found = swept(&mut sweep, level.into(), batch, &parameters).map_err(text)?;
+                    let expected = swept(&mut Sweep::new(), level.into(), batch, &parameters).map_err(text)?;
+                    if found != expected {
+                        return Err("another result than with new buffers".into());
+                    }
+                }
+                Ok(())
+            });
+        }
+    }
+    failures.finish();
+}
+
+/// Few rows, and many weights: there is one part, whose gradient is not added to others'.
+#[test]
+fn a_sweep_of_one_part_that_fails_leaves_the_gradient() {
+    for (rows, features, classes) in [(40, 20, 3), (600, 1030, 130)] {
+        let mut random = Random::new(2);
+        let (mut values, labels) = (random.numbers(rows * features, 1.0), random.labels(rows, classes));
+        values[(rows - 1) * features] = f32::NAN;
+        let batch = Batch::new(Matrix::from_f32(&values, features).expect("whole rows"), &labels[..]);
+        let (batch, parameters) = (batch.expect("rows agree"), Parameters::zeros(features, classes));
+        let filled = (vec![0.5; features * classes], vec![0.25; classes]);
+        let before = Parameters::from_row_major(&filled.0, &filled.1, features, classes).expect("the lengths fit");
+        for level in levels() {
+            for threads in [1, 2] {
+                let (mut gradient, mut losses) = (before.clone(), vec![0.0; rows]);
+                let exec = Exec { level, threads };
+                let found = Sweep::new().run(exec, batch, &parameters, &mut losses, &mut gradient);
+                assert!(matches!(found, Err(Error::NonFiniteLoss { loss }) if loss.is_nan()), "{level}: {found:?}");
+                assert!(gradient == before, "{level}, {threads} threads: another gradient");
+            }
+        }
+    }
+}
+
+/// A batch's fields are public: one put together by hand need not have passed `Batch::new`.
+#[test]
+fn a_sweep_refuses_other_numbers_of_rows_and_targets() {
+    let (values, labels, parameters) = ([1.0; 12], [0_u8; 8], Parameters::zeros(3, 2));
+    let x = Matrix::from_f32(&values, 3).expect("four rows");
+    for rows in [0, 3, 5] {
+        let (mut gradient, mut losses) = (Parameters::zeros(3, 2), [0.5; 4]);
+        let batch = Batch { x, targets: Targets::from_u8(&labels[..rows]) };
+        let found = Sweep::new().run(Exec::default(), batch, &parameters, &mut losses, &mut gradient);
+        assert!(matches!(found, Err(Error::Shape { .. })), "{rows} targets of 4 rows: {found:?}");
+        assert!((losses, gradient) == ([0.5; 4], Parameters::zeros(3, 2)), "{rows} targets of 4 rows: written");
+    }
+}
+
+/// The mean is over the rows' weights, which are the sums of their probabilities.
+#[test]
+fn a_sweep_weighs_the_rows() {
+    for (rows, features, classes) in [(40, 20, 3), (3000, 100, 7)] {
+        let mut random = Random::new(5);
+        let (values, soft) = (random.numbers(rows * features, 1.0), random.soft_targets(rows, classes));
+        let x = Matrix::from_f32(&values, features).expect("whole rows");
+        let targets = Targets::from_probabilities(&soft, classes).expect("whole rows");
+        let (batch, weight) =
+            (Batch::new(x, targets).expect("rows agree"), soft.iter().map(|&t| f64::from(t)).sum::<f64>());
+        for level in levels() {
+            let (_, _, loss) = swept(&mut Sweep::new(), level.into(), batch, &Parameters::zeros(features, classes))
+                .expect("the shapes fit");
+            assert!((loss.weight - weight).abs() <= 1e-9 * weight, "{level}: weight {} for {weight}", loss.weight);
+            let model = SoftmaxRegression::zeros(features, classes).with_level(level);
+            let mean = Trainer::new(model, Sgd::new(0.1)).step(batch).expect("a step");
+            assert!((mean - (classes as f64).ln()).abs() < 1e-6, "{level}: a loss of {mean} from a model of zeros");
+        }
+    }
+}
+
+/// As many classes as fill vectors and some more.
+#[test]
+fn a_large_step_moves_the_bias() {
+    for (rows, features, classes) in [(3000, 100, 7), (3000, 100, 21)] {
+        let mut random = Random::new(6);
+        let values = random.numbers(rows * features, 1.0);
+        let data = Dataset::from_f32(values, random.labels(rows, classes), features, classes).expect("the lengths fit");
+        let (w, b) = (random.numbers(features * classes, 0.1), random.numbers(classes, 0.1));
+        for level in levels() {
+            let (mut residual, mut losses) = (vec![0.0; rows * classes], vec![0.0; rows]);
+            let mut parameters = Parameters::from_row_major(&w, &b, features, classes).expect("the lengths fit");
+            kernel::forward(level, data.x(), &parameters, &mut residual).expect("the shapes fit");
+            kernel::cross_entropy(level, data.targets(), classes, &mut residual, &mut losses).expect("they fit");
+            kernel::sgd_step(level, data.x(), &residual, 0.5 / rows as f32, &mut parameters).expect("the shapes fit");
+            let model = SoftmaxRegression::from_row_major(&w, &b, features, classes).expect("the lengths fit");
+            let mut trainer = Trainer::new(model.with_level(level), Sgd::new(0.5));
+            trainer.step(data.as_batch()).expect("a step");
+            for ((found, expected), before) in trainer.model().bias().iter().zip(parameters.bias()).zip(&b) {
+                assert!((found - expected).abs() <= 1e-6, "{level}: {found} for {expected} after {before}");
+            }
+        }
+    }
+}
+
+/// Of a plain matrix the largest value is not known: its step is made with care, and where it would ruin the model it is
+/// taken back.
+#[test]
+fn a_large_step_with_care_is_the_same_step() {
+    let (rows, features, classes) = (3000, 100, 7);
+    let mut random = Random::new(7);
+    let (values, labels) = (random.numbers(rows * features, 1.0), random.labels(rows, classes));
+    let data = Dataset::from_f32(values.clone(), labels.clone(), features, classes).expect("the lengths fit");
+    let batch = Batch::new(Matrix::from_f32(&values, features).expect("whole rows"), &labels[..]).expect("rows agree");
+    let mut huge = values.clone();
+    huge.iter_mut().for_each(|value| *value *= 1e30);
+    let huge = Batch::new(Matrix::from_f32(&huge, features).expect("whole rows"), &labels[..]).expect("rows agree");
+    for level in levels() {
+        let model = SoftmaxRegression::zeros(features, classes).with_level(level);
+        let [mut found, mut expected] = [(); 2].map(|()| Trainer::new(model.clone(), Sgd::new(0.5)));
+        for _ in 0..2 {
+            let losses = [found.step(batch), expected.step(data.as_batch())].map(|loss| loss.expect("a step"));
+            assert_eq!(losses[0], losses[1], "{level}");
+            assert!(found.model() == expected.model(), "{level}: another model");
+        }
+        let mut trainer = Trainer::new(model.clone(), Sgd::new(1e12));
+        let refused = trainer.step(huge);
+        assert!(matches!(refused, Err(Error::NonFiniteStep)), "{level}: {refused:?}");
+        assert!(*trainer.model() == model, "{level}: the model has changed");
+    }
+}
