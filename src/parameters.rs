@@ -1,7 +1,7 @@
 //! Weights and bias as the kernels read and write them, and the conversions from and to the usual layouts and between
 //! orders of the features. Nothing is computed here.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, expect};
 use crate::kernel::plan;
 use crate::layout::{Lanes, Line, PANEL};
 use crate::matrix::Permutation;
@@ -87,9 +87,7 @@ impl Parameters {
             return Err(Error::Shape { what: "weights", found: w.len(), expected });
         }
         let mut parameters = Self::try_zeros(features, classes)?;
-        if b.len() != classes {
-            return Err(Error::Shape { what: "bias", found: b.len(), expected: classes });
-        }
+        expect("bias", b.len(), classes)?;
         parameters.bias.copy_from_slice(b);
         for feature in 0..features {
             for class in 0..classes {

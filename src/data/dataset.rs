@@ -2,7 +2,7 @@
 //! rows, `kernel` for what is computed on them.
 
 use super::buffer::ByteBuffer;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, expect};
 use crate::exec::Exec;
 use crate::kernel;
 use crate::matrix::{Batch, BlockSparse, Matrix, Targets, Values};
@@ -248,11 +248,7 @@ fn check_shape(what: &'static str, found: usize, rows: usize, features: usize, c
         });
     }
     // A product that overflows is not the length of anything.
-    let expected = rows.saturating_mul(features);
-    if found != expected {
-        return Err(Error::Shape { what, found, expected });
-    }
-    Ok(())
+    expect(what, found, rows.saturating_mul(features))
 }
 
 fn check_labels(labels: impl Iterator<Item = u32>, classes: usize) -> Result<()> {

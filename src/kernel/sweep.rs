@@ -73,8 +73,8 @@ impl Sweep {
     /// with respect to the parameters, as from [`gradient`](super::gradient). Both are overwritten. Returns the sum of the
     /// losses, added in the order of the rows, and of the rows' weights.
     ///
-    /// Allocates for the first batch of a shape, and where it has more parts than any before: a gradient for each part of
-    /// some 512 rows, at most 64 of them, or two gradients where the parameters are many.
+    /// Allocates for the first batch of a shape, and where it has more rows than any before: a gradient for each part of
+    /// some 512 rows, at most 64 of them, or one where the parameters are many.
     ///
     /// # Errors
     /// [`Error::Shape`] where shapes disagree, [`Error::Label`] or [`Error::Target`] for a target that does not fit,

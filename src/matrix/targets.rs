@@ -3,7 +3,7 @@
 
 use super::rows::Pick;
 use super::{Matrix, check_rows};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, expect};
 use core::ops::Range;
 
 /// What a batch's rows should be classified as, borrowed: a label a row, or a probability for each class.
@@ -113,10 +113,8 @@ impl<'a> Targets<'a> {
 
     /// Checks every target against the number of classes, and returns the sum of the rows' weights.
     pub(crate) fn check(&self, classes: usize) -> Result<f64> {
-        if let TargetKind::Probabilities { classes: found, .. } = self.kind
-            && found != classes
-        {
-            return Err(Error::Shape { what: "classes of the targets", found, expected: classes });
+        if let TargetKind::Probabilities { classes: found, .. } = self.kind {
+            expect("classes of the targets", found, classes)?;
         }
         let mut soft_weight = 0.0;
         for row in 0..self.rows() {
@@ -176,9 +174,7 @@ impl<'a> Batch<'a> {
     /// [`Error::Shape`] where their numbers of rows differ.
     pub fn new(x: Matrix<'a>, targets: impl Into<Targets<'a>>) -> Result<Self> {
         let targets = targets.into();
-        if x.rows() != targets.rows() {
-            return Err(Error::Shape { what: "targets", found: targets.rows(), expected: x.rows() });
-        }
+        expect("targets", targets.rows(), x.rows())?;
         Ok(Self { x, targets })
     }
 }

@@ -1,6 +1,6 @@
 //! What predictions are worth: accuracy, log loss, confusion matrix. The predictions are the model's.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, expect};
 use crate::memory;
 use alloc::vec::Vec;
 
@@ -37,9 +37,7 @@ impl Evaluation {
 /// [`Error::Shape`] where the two lengths differ, [`Error::Label`] for a class that is not below
 /// `classes`, [`Error::Memory`] where there is no memory for the counts.
 pub fn confusion_matrix(truth: &[u32], predicted: &[u32], classes: usize) -> Result<Vec<u64>> {
-    if truth.len() != predicted.len() {
-        return Err(Error::Shape { what: "predicted classes", found: predicted.len(), expected: truth.len() });
-    }
+    expect("predicted classes", predicted.len(), truth.len())?;
     for (row, (&truth, &predicted)) in truth.iter().zip(predicted).enumerate() {
         for label in [truth, predicted] {
             if label as usize >= classes {

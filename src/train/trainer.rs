@@ -113,7 +113,7 @@ impl Trainer {
     /// One step on a batch. Returns the batch's loss before the step, in nats: the mean or the sum over its rows, as the
     /// reduction says.
     ///
-    /// Allocates only where the batch is larger than any before it, where its rows come from another dataset than those
+    /// Allocates only where the batch has more rows or more bytes than any before it, where its rows come from another dataset than those
     /// before and skip zeros ([`Dataset::skip_zeros`](crate::Dataset::skip_zeros)), or for the first step whose
     /// parameters might overflow.
     ///

@@ -66,6 +66,7 @@ const ROW_MAJOR: c_int = 101;
 const PLAIN: c_int = 111;
 const TRANSPOSED: c_int = 112;
 
+// SAFETY: the signatures are those of its cblas.h, with integers of C.
 #[rustfmt::skip]
 #[link(name = "openblas")]
 unsafe extern "C" {
