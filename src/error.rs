@@ -60,6 +60,15 @@ pub enum Error {
         /// The value found.
         value: f32,
     },
+    /// The weight of a row or a class is negative, infinite or NaN.
+    Weight {
+        /// `"row"` or `"class"`.
+        of: &'static str,
+        /// Which one, counted within the batch or dataset at hand.
+        index: usize,
+        /// The value found.
+        value: f32,
+    },
     /// Every row's targets sum to 0: no row has a weight.
     NoWeight {
         /// The number of rows.
@@ -155,6 +164,9 @@ impl fmt::Display for Error {
             ),
             Self::Target { row, class, value } => {
                 write!(f, "row {row}: found target {value} for class {class}, expected a finite number of at least 0")
+            }
+            Self::Weight { of, index, value } => {
+                write!(f, "{of} {index}: found weight {value}, expected a finite number of at least 0")
             }
             Self::NoWeight { rows } => {
                 write!(f, "targets: found {rows} rows whose targets all sum to 0, expected a row with a weight")

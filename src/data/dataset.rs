@@ -160,10 +160,11 @@ impl Dataset {
 
     /// The labels as targets, one for each row.
     pub fn targets(&self) -> Targets<'_> {
-        match &*self.storage {
+        let targets = match &*self.storage {
             Storage::U8 { labels, .. } => Targets::from_u8(&labels[self.range.clone()]),
             Storage::F32 { labels, .. } => Targets::from_u32(&labels[self.range.clone()]),
-        }
+        };
+        targets.with_classes(self.classes)
     }
 
     /// All rows with their labels as one batch.

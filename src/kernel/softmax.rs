@@ -92,17 +92,17 @@ impl Kernel for CrossEntropy<'_> {
                 simd.store(m, &mut max);
                 simd.store(ln(simd, s), &mut ln_sum);
                 for (lane, (row, loss)) in rows.chunks_exact(classes).zip(&mut *losses).enumerate() {
-                    *loss = row_loss(targets.get(first + lane), row, max[lane], ln_sum[lane]);
+                    *loss = row_loss(targets.get(first + lane, classes), row, max[lane], ln_sum[lane]);
                 }
                 write_tile(simd, &tile, classes, rows);
                 for (lane, row) in rows.chunks_exact_mut(classes).enumerate() {
-                    subtract(targets.get(first + lane), row);
+                    subtract(targets.get(first + lane, classes), row);
                 }
                 first += losses.len();
             }
         } else {
             for (row, loss) in logits.chunks_exact_mut(classes).zip(losses) {
-                let target = targets.get(first);
+                let target = targets.get(first, classes);
                 let (max, sum) = row_sums(simd, row);
                 *loss = row_loss(target, row, max, lane_0(simd, ln(simd, sum)));
                 normalise_row(simd, row, max, sum, Form::Probabilities);
@@ -154,20 +154,21 @@ impl Divide for CrossEntropy<'_> {
 fn row_loss(target: Target<'_>, row: &[f32], max: f32, ln_sum: f32) -> f64 {
     let (max, ln_sum) = (f64::from(max), f64::from(ln_sum));
     match target {
-        Target::Label(label) => (max - f64::from(row[label as usize])) + ln_sum,
         // Ignored, even where its logits are not finite.
-        Target::Probabilities(_) if target.weight() == 0.0 => 0.0,
-        Target::Probabilities(t) => {
+        Target::Label { weight: 0.0, .. } => 0.0,
+        Target::Label { label, weight } => weight * ((max - f64::from(row[label as usize])) + ln_sum),
+        Target::Shares(t) => {
             let mut loss = 0.0;
             let mut weight = 0.0;
-            for (&t, &logit) in t.iter().zip(row) {
+            for (class, &logit) in row.iter().enumerate() {
+                let t = t.of(class);
                 // A class that was not wanted adds nothing, even where its logit is -inf.
                 if t != 0.0 {
-                    loss += f64::from(t) * (max - f64::from(logit));
-                    weight += f64::from(t);
+                    loss += t * (max - f64::from(logit));
+                    weight += t;
                 }
             }
-            loss + weight * ln_sum
+            if weight == 0.0 { 0.0 } else { loss + weight * ln_sum }
         }
     }
 }
@@ -181,12 +182,17 @@ pub(super) fn sum(losses: &[f64]) -> f64 {
 #[inline(always)]
 fn subtract(target: Target<'_>, row: &mut [f32]) {
     match target {
-        Target::Label(label) => row[label as usize] -= 1.0,
-        Target::Probabilities(t) => match target.weight() {
+        Target::Label { label, weight: 1.0 } => row[label as usize] -= 1.0,
+        target => match target.weight(row.len()) {
             0.0 => row.fill(0.0),
             weight => {
-                for (p, &t) in row.iter_mut().zip(t) {
-                    *p = (f64::from(*p) * weight - f64::from(t)) as f32;
+                for (class, p) in row.iter_mut().enumerate() {
+                    let t = match target {
+                        Target::Label { label, .. } if label as usize == class => weight,
+                        Target::Label { .. } => 0.0,
+                        Target::Shares(t) => t.of(class),
+                    };
+                    *p = (f64::from(*p) * weight - t) as f32;
                 }
             }
         },

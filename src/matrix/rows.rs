@@ -41,15 +41,21 @@ impl<'a> Pick<'a> {
         }
     }
 
-    /// Replaces a whole pick by rows, each of which must exist.
-    pub(super) fn select(self, rows: &'a [usize]) -> Result<Self> {
-        let Self::Whole { rows: available } = self else {
-            return Err(Error::Size {
+    /// The number of rows of a whole pick.
+    pub(super) fn whole(self) -> Result<usize> {
+        match self {
+            Self::Whole { rows } => Ok(rows),
+            Self::Rows { .. } => Err(Error::Size {
                 what: "selections on one view",
                 found: 2,
                 expected: "1: select from the whole matrix",
-            });
-        };
+            }),
+        }
+    }
+
+    /// Replaces a whole pick by rows, each of which must exist.
+    pub(super) fn select(self, rows: &'a [usize]) -> Result<Self> {
+        let available = self.whole()?;
         match rows.iter().position(|&row| row >= available) {
             Some(position) => Err(Error::RowIndex { position, index: rows[position], rows: available }),
             None => Ok(Self::Rows { order: rows, rows: rows.len() }),

@@ -5,7 +5,7 @@ pub mod metrics;
 use crate::error::{Error, Result};
 use crate::exec::{Exec, Level};
 use crate::kernel;
-use crate::matrix::{Batch, Matrix, Target};
+use crate::matrix::{Batch, Matrix};
 use crate::memory;
 use crate::parameters::Parameters;
 use alloc::vec::Vec;
@@ -271,18 +271,14 @@ impl SoftmaxRegression {
         let mut losses = Vec::new();
         self.for_each_piece(x, |rows, logits| {
             for (row, logits) in rows.clone().zip(logits.chunks_exact(self.classes())) {
-                let target = targets.get(row);
-                let weight = target.weight();
+                let target = targets.get(row, self.classes());
+                let weight = target.weight(self.classes());
                 if weight == 0.0 {
                     continue;
                 }
                 check_logits(row, logits)?;
-                let class = match target {
-                    Target::Label(label) => label,
-                    Target::Probabilities(t) => argmax(t),
-                };
                 counted += 1;
-                if argmax(logits) == class {
+                if argmax(logits) == target.class() {
                     correct += 1;
                     correct_weight += weight;
                 }

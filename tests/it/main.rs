@@ -18,4 +18,5 @@ mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;
+mod weighting;
 mod zeros;
