@@ -105,8 +105,9 @@ class Problem:
             h[a, :, a, :] += np.diag(self.penalty[:, 0])
         return h.reshape(k * d, k * d)
 
-    def descend(self, direction):
-        """Newton's method with a backtracking line search, until steps no longer lower the gradient."""
+    def descend(self, direction, enough):
+        """Newton's method with a backtracking line search, until the gradient's largest entry is below this or no
+        longer falls."""
         point = np.zeros((self.z.shape[1], self.targets.shape[1]))
         best = point, np.inf
         for _ in range(200):
@@ -117,7 +118,7 @@ class Problem:
                 best, stalled = (point, largest), 0
             else:
                 stalled += 1
-            if largest < 1e-15 or (best[1] < GRADIENT_MAX and stalled > 0) or stalled > 20:
+            if largest < enough or (best[1] < GRADIENT_MAX and stalled > 0) or stalled > 20:
                 break
             step = direction(gradient, self.probabilities(logits))
             slope, size = float((gradient * step).sum()), 1.0
@@ -137,7 +138,7 @@ class Problem:
             step = scale * cho_solve(factor, scale * gradient.T.ravel())
             return -step.reshape(gradient.T.shape).T
 
-        return self.descend(direction)
+        return self.descend(direction, 1e-15)
 
     def newton_cg(self):
         """With Hessian times vector, preconditioned by the rows' Gram matrix over the number of classes."""
@@ -167,4 +168,4 @@ class Problem:
                 v = y + rho / before * v
             return step
 
-        return self.descend(direction)
+        return self.descend(direction, 1e-12)  # below, conjugate gradients would solve for rounding errors
