@@ -35,7 +35,7 @@ def fit(x, labels, c):
 
 
 def scores(model, x, labels):
-    loss = log_loss(labels, model.predict_proba(x).astype(np.float64), labels=model.classes_)
+    loss = log_loss(labels, model.predict_proba(x.astype(np.float64)), labels=model.classes_)
     return {"correct": int((model.predict(x) == labels).sum()), "accuracy": model.score(x, labels), "log_loss": loss}
 
 
