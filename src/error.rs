@@ -76,7 +76,8 @@ pub enum Error {
     },
     /// A number that has to be finite is infinite or NaN.
     NonFinite {
-        /// What holds it: `"weights"` `[features, classes]`, `"bias"` `[1, classes]` or `"logits"` `[n, classes]`.
+        /// What holds it: `"weights"` `[features, classes]`, `"bias"` `[1, classes]`, `"logits"` `[n, classes]` or
+        /// `"features"` `[n, features]`.
         what: &'static str,
         /// Its row.
         row: usize,

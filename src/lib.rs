@@ -54,6 +54,8 @@ pub use exec::{Exec, Level};
 pub use matrix::{Batch, Matrix, Targets};
 pub use model::{SoftmaxRegression, metrics};
 pub use parameters::Parameters;
+#[cfg(feature = "fit")]
+pub use train::{Fit, Lbfgs, Pass, Path, PathPoint, Report, Scoring, Stop};
 pub use train::{Reduction, Sgd, Trainer};
 
 /// Runs the README's examples as tests.

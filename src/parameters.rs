@@ -130,12 +130,13 @@ impl Parameters {
     }
 
     /// The weight of one class for one feature.
-    fn weight(&self, feature: usize, class: usize) -> f32 {
+    pub(crate) fn weight(&self, feature: usize, class: usize) -> f32 {
         let (line, lane) = self.position(feature, class);
         self.lines[line].0[lane]
     }
 
-    fn weight_mut(&mut self, feature: usize, class: usize) -> &mut f32 {
+    /// The same, to be changed.
+    pub(crate) fn weight_mut(&mut self, feature: usize, class: usize) -> &mut f32 {
         let (line, lane) = self.position(feature, class);
         &mut self.lines[line].0[lane]
     }

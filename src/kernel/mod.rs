@@ -30,6 +30,8 @@ mod class_lanes;
 mod exp;
 mod feature_lanes;
 mod forward;
+#[cfg(feature = "fit")]
+pub(crate) mod moments;
 mod output;
 pub(crate) mod plan;
 mod prefetch;

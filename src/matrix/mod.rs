@@ -167,6 +167,14 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// The first value that is not finite, of a matrix that has one.
+    #[cfg(feature = "fit")]
+    pub(crate) fn first_not_finite(&self) -> Option<Error> {
+        let mut found = None;
+        self.on_rows(FeatureOrder::Natural, FirstNotFinite(&mut found));
+        found
+    }
+
     /// What the stored values are multiplied by.
     pub(crate) const fn scale(&self) -> f32 {
         self.scale
@@ -204,6 +212,22 @@ impl<'a> Matrix<'a> {
                 work.run(AnyRows::Dense(Rows::new(values, features, pick)));
             }
         }
+    }
+}
+
+/// Looks for a value that is not finite.
+#[cfg(feature = "fit")]
+struct FirstNotFinite<'f>(&'f mut Option<Error>);
+
+#[cfg(feature = "fit")]
+impl<'a> OnRows<'a> for FirstNotFinite<'_> {
+    fn run<T: Element>(self, x: AnyRows<'a, T>) {
+        let AnyRows::Dense(x) = x else { return };
+        *self.0 = (0..x.len()).find_map(|row| {
+            let values = || x.row(row).iter().map(|&value| value.into());
+            let (column, value) = values().enumerate().find(|(_, value): &(usize, f32)| !value.is_finite())?;
+            Some(Error::NonFinite { what: "features", row, column, value })
+        });
     }
 }
 

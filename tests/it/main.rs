@@ -3,6 +3,7 @@
 
 mod data;
 mod determinism;
+mod fit;
 mod floors;
 mod golden;
 mod idx;

@@ -74,7 +74,7 @@ fn made() -> impl Strategy<Value = Made> {
             prop::collection::vec(-8.0f32..8.0, rows * classes),
         )
             .prop_map(move |(mut labels, soft, rows, class_weights, smoothing, logits)| {
-                let ignores = labels.iter().any(|&label| label == IGNORED);
+                let ignores = labels.contains(&IGNORED);
                 if soft.is_some() {
                     labels.fill(0);
                 }

@@ -9,5 +9,6 @@ pub(crate) mod expect;
 pub(crate) mod failures;
 pub(crate) mod guarded;
 pub(crate) mod levels;
+pub(crate) mod npy;
 pub(crate) mod random;
 pub(crate) mod reference;

@@ -1,0 +1,285 @@
+//! The objective: mean loss and penalty as a function of the solver's vector, in coordinates in which every feature has
+//! mean 0 and variance 1. How it is minimised is `mod.rs`'s.
+//!
+//! The model `x W + b` is `z V + c` of `z = (x - mean) / deviation` with `V = deviation * W` and `c = b + mean W`. The
+//! bias has no penalty, so that centring changes nothing but how well the problem is conditioned; the penalty is on `W`,
+//! or where the features are to be standardised on `V`. The vector is `[features + 1, classes]` in f64, `V` and then `c`.
+//! The kernels see the rows as they are, with `W` and `b` rounded to f32; where a feature lies so far from 0 that this
+//! would lose what it differs by, they see `z`, computed once.
+
+use crate::error::{Result, expect};
+use crate::exec::Exec;
+use crate::kernel::moments::Moments;
+use crate::kernel::{Loss, Sweep, plan};
+use crate::matrix::{AnyRows, Batch, FeatureOrder, Matrix, OnRows};
+use crate::memory;
+use crate::model::SoftmaxRegression;
+use crate::parameters::Parameters;
+use crate::simd::Element;
+use alloc::vec::Vec;
+use ndarray::Array2;
+
+/// Deviations from 0 beyond which a feature's mean costs more than 1e-4 of a logit in f32.
+const FAR: f64 = 1e3;
+
+/// The value of the objective.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Value {
+    /// The mean loss.
+    pub(super) loss: f64,
+    /// The mean loss and the penalty.
+    pub(super) objective: f64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Objective<'a> {
+    exec: Exec,
+    batch: Batch<'a>,
+    order: FeatureOrder,
+    scaling: Scaling,
+    /// On each feature's `V`, `[features]`.
+    penalty: Vec<f64>,
+    sweep: Sweep,
+    parameters: Parameters,
+    gradient: Parameters,
+    losses: Vec<f64>,
+}
+
+/// The coordinates' means and deviations, `[features]`.
+#[derive(Clone, Debug)]
+pub(super) struct Scaling {
+    mean: Vec<f64>,
+    /// 1 for a feature that is constant.
+    deviation: Vec<f64>,
+    kurtosis: Vec<f64>,
+}
+
+impl Scaling {
+    /// Of moments that are finite.
+    pub(super) fn new(Moments { mean, variance, kurtosis, .. }: Moments) -> Self {
+        // What rounding leaves of a constant f32 feature is below this share of its mean.
+        let deviation = |(variance, mean): (&f64, &f64)| {
+            let deviation = variance.sqrt();
+            if deviation > 1e-9 * mean.abs() { deviation } else { 1.0 }
+        };
+        Self { deviation: variance.iter().zip(&mean).map(deviation).collect(), mean, kurtosis }
+    }
+}
+
+impl Scaling {
+    /// Writes a row in the coordinates, times a factor.
+    fn write_row<T: Element>(&self, x: &[T], scale: f64, factor: f64, z: &mut [f32]) {
+        let moments = self.mean.iter().zip(&self.deviation);
+        for ((z, &x), (mean, deviation)) in z.iter_mut().zip(x).zip(moments) {
+            *z = ((f64::from(x.into()) * scale - mean) / deviation * factor) as f32;
+        }
+    }
+
+    /// The same features' coordinates, of rows that are in them already.
+    pub(super) fn identity(&self) -> Result<Self> {
+        let filled = |value| memory::filled("solver", self.mean.len(), value);
+        let mut kurtosis = filled(0.0)?;
+        kurtosis.copy_from_slice(&self.kurtosis);
+        Ok(Self { mean: filled(0.0)?, deviation: filled(1.0)?, kurtosis })
+    }
+
+    /// Whether a feature lies so far from 0 that logits computed from it as it is lose what it differs by.
+    pub(super) fn is_far(&self) -> bool {
+        self.mean.iter().zip(&self.deviation).any(|(mean, deviation)| mean.abs() > FAR * deviation)
+    }
+
+    /// The rows in the coordinates, `[n, features]`.
+    pub(super) fn apply(&self, x: Matrix<'_>) -> Result<Vec<f32>> {
+        let mut z = memory::filled("standardised rows", x.rows().saturating_mul(x.features()), 0.0)?;
+        let scale = x.scale();
+        x.on_rows(FeatureOrder::Natural, Apply { scaling: self, scale: scale.into(), z: &mut z });
+        Ok(z)
+    }
+
+    /// The penalty on each feature's `V`, `[features]`: of the weights of the features as they are or as they are
+    /// standardised.
+    pub(super) fn penalty(&self, l2: f64, standardized: bool) -> Result<Vec<f64>> {
+        let mut penalty = memory::filled("penalty", self.mean.len(), l2)?;
+        if !standardized {
+            penalty.iter_mut().zip(&self.deviation).for_each(|(penalty, deviation)| *penalty /= deviation * deviation);
+        }
+        Ok(penalty)
+    }
+
+    /// The model at a vector.
+    pub(super) fn model(&self, v: &[f64], classes: usize) -> Result<SoftmaxRegression> {
+        let mut parameters = Parameters::try_zeros(self.mean.len(), classes)?;
+        self.write_parameters(v, None, &mut parameters);
+        SoftmaxRegression::new(parameters)
+    }
+
+    /// The vector of a model.
+    pub(super) fn vector(&self, model: &SoftmaxRegression) -> Result<Vec<f64>> {
+        let (features, classes) = (self.mean.len(), model.classes());
+        expect("features of the model", model.features(), features)?;
+        let mut v = memory::filled("solver", (features + 1).saturating_mul(classes), 0.0)?;
+        let (weights, c) = v.split_at_mut(features * classes);
+        c.iter_mut().zip(model.bias()).for_each(|(c, &b)| *c = f64::from(b));
+        for (feature, row) in weights.chunks_exact_mut(classes).enumerate() {
+            for (class, v) in row.iter_mut().enumerate() {
+                let w = f64::from(model.parameters().weight(feature, class));
+                *v = w * self.deviation[feature];
+                c[class] += w * self.mean[feature];
+            }
+        }
+        Ok(v)
+    }
+
+    /// Writes `W` and `b` of a vector, the features in a permutation or in their own order. Returns whether f32 holds
+    /// them all.
+    fn write_parameters(&self, v: &[f64], permutation: Option<&[usize]>, parameters: &mut Parameters) -> bool {
+        let classes = parameters.classes();
+        let (weights, c) = v.split_at(parameters.features() * classes);
+        let mut finite = true;
+        for place in 0..parameters.features() {
+            let feature = permutation.map_or(place, |features| features[place]);
+            for (class, v) in weights[feature * classes..(feature + 1) * classes].iter().enumerate() {
+                let w = (v / self.deviation[feature]) as f32;
+                finite &= w.is_finite();
+                *parameters.weight_mut(place, class) = w;
+            }
+        }
+        for (class, &c) in c.iter().enumerate() {
+            // Of the weights as they were rounded, so that logits near the mean are those of the vector.
+            let weight = |place| f64::from(parameters.weight(place, class));
+            let feature = |place| permutation.map_or(place, |features: &[usize]| features[place]);
+            let shift: f64 = (0..parameters.features()).map(|place| weight(place) * self.mean[feature(place)]).sum();
+            let b = (c - shift) as f32;
+            finite &= b.is_finite();
+            parameters.parts_mut().1[class] = b;
+        }
+        finite
+    }
+}
+
+impl<'a> Objective<'a> {
+    /// The objective of checked targets.
+    pub(super) fn new(exec: Exec, batch: Batch<'a>, classes: usize, scaling: Scaling) -> Result<Self> {
+        let features = batch.x.features();
+        let permuted = batch.x.permutation().is_some() && plan::uses_block_sparse(features, classes);
+        Ok(Self {
+            exec,
+            batch,
+            order: if permuted { FeatureOrder::Permuted } else { FeatureOrder::Natural },
+            scaling,
+            penalty: memory::filled("penalty", features, 0.0)?,
+            sweep: Sweep::new(),
+            parameters: Parameters::try_zeros(features, classes)?,
+            gradient: Parameters::try_zeros(features, classes)?,
+            losses: memory::filled("losses", batch.x.rows(), 0.0)?,
+        })
+    }
+
+    /// Rows, features and classes.
+    pub(super) fn shape(&self) -> (usize, usize, usize) {
+        (self.batch.x.rows(), self.parameters.features(), self.parameters.classes())
+    }
+
+    /// Sets the penalty on each feature's `V`, `[features]`.
+    pub(super) fn set_penalty(&mut self, penalty: Vec<f64>) {
+        self.penalty = penalty;
+    }
+
+    /// Of each feature, `[features]`.
+    pub(super) fn kurtosis(&self) -> &[f64] {
+        &self.scaling.kurtosis
+    }
+
+    /// The value at a vector, and the gradient there; the value is infinite where f32 cannot hold the weights or the
+    /// logits, and the gradient then of no use.
+    pub(super) fn evaluate(&mut self, v: &[f64], gradient: &mut [f64]) -> Result<Value> {
+        const TOO_FAR: Value = Value { loss: f64::INFINITY, objective: f64::INFINITY };
+        let Self { exec, batch, order, scaling, penalty, sweep, parameters, gradient: summed, losses } = self;
+        let permutation = batch.x.permutation().filter(|_| *order == FeatureOrder::Permuted).map(|p| p.features());
+        if !scaling.write_parameters(v, permutation, parameters) {
+            return Ok(TOO_FAR);
+        }
+        let Loss { sum, weight } = sweep.run_in_order(*exec, *batch, *order, parameters, losses, summed)?;
+        if !sum.is_finite() {
+            return Ok(TOO_FAR);
+        }
+        let classes = parameters.classes();
+        let (mut squares, bias) = (0.0, gradient.len() - classes);
+        for (gradient, &sum) in gradient[bias..].iter_mut().zip(summed.bias()) {
+            *gradient = f64::from(sum) / weight;
+        }
+        let (gradient, bias) = gradient.split_at_mut(bias);
+        for place in 0..parameters.features() {
+            let feature = permutation.map_or(place, |features| features[place]);
+            let (mean, deviation, penalty) = (scaling.mean[feature], scaling.deviation[feature], penalty[feature]);
+            let row = feature * classes..(feature + 1) * classes;
+            for (class, (gradient, v)) in gradient[row.clone()].iter_mut().zip(&v[row]).enumerate() {
+                let sum = f64::from(summed.weight(place, class)) / weight;
+                *gradient = (sum - mean * bias[class]) / deviation + penalty * v;
+                squares += penalty * v * v;
+            }
+        }
+        let loss = sum / weight;
+        Ok(Value { loss, objective: loss + 0.5 * squares })
+    }
+
+    /// So many of the rows, spread evenly, in the coordinates: `[rows, features]`, each times the root of its share of
+    /// their weight.
+    pub(super) fn sample(&self, rows: usize) -> Result<Array2<f32>> {
+        let (of, features) = (self.batch.x.rows(), self.batch.x.features());
+        let rows = rows.min(of);
+        let cells = rows.saturating_mul(features);
+        let mut sample = Array2::from_shape_vec((rows, features), memory::filled("sample", cells, 0.0)?)
+            .unwrap_or_else(|_| Array2::zeros((0, features)));
+        let picked = |i: usize| {
+            // One of each of as many ranges of rows, its place in the range spread evenly too: rows may be periodic.
+            const GOLDEN: f64 = 0.618_033_988_749_894_9;
+            let (start, end) = (i as u128 * of as u128 / rows as u128, (i as u128 + 1) * of as u128 / rows as u128);
+            (start as f64 + (i as f64 * GOLDEN).fract() * (end - start) as f64) as usize
+        };
+        self.batch.x.on_rows(FeatureOrder::Natural, SampleOf { objective: self, picked, sample: &mut sample });
+        Ok(sample)
+    }
+}
+
+/// Writes rows in their coordinates.
+struct Apply<'s> {
+    scaling: &'s Scaling,
+    scale: f64,
+    z: &'s mut [f32],
+}
+
+impl<'a> OnRows<'a> for Apply<'_> {
+    fn run<T: Element>(self, x: AnyRows<'a, T>) {
+        let AnyRows::Dense(x) = x else { return };
+        for (row, z) in self.z.chunks_exact_mut(x.features()).enumerate() {
+            self.scaling.write_row(x.row(row), self.scale, 1.0, z);
+        }
+    }
+}
+
+/// Writes rows into a sample.
+struct SampleOf<'a, 's, P> {
+    objective: &'s Objective<'a>,
+    picked: P,
+    sample: &'s mut Array2<f32>,
+}
+
+impl<'a, P: Fn(usize) -> usize> OnRows<'a> for SampleOf<'a, '_, P> {
+    fn run<T: Element>(self, x: AnyRows<'a, T>) {
+        let AnyRows::Dense(x) = x else { return };
+        let Self { objective: Objective { batch, scaling, parameters, .. }, picked, sample } = self;
+        let (classes, scale, mut total) = (parameters.classes(), f64::from(batch.x.scale()), 0.0);
+        for (i, mut to) in sample.rows_mut().into_iter().enumerate() {
+            let weight = batch.targets.get(picked(i), classes).weight(classes);
+            total += weight;
+            if let Some(to) = to.as_slice_mut() {
+                scaling.write_row(x.row(picked(i)), scale, weight.sqrt(), to);
+            }
+        }
+        if total > 0.0 {
+            sample.mapv_inplace(|z| (f64::from(z) / total.sqrt()) as f32);
+        }
+    }
+}
