@@ -69,6 +69,15 @@ pub enum Error {
         /// The value found.
         value: f32,
     },
+    /// A predicted probability is not from 0 to 1, or is NaN: it may be a logit.
+    Probability {
+        /// The row whose probability it is.
+        row: usize,
+        /// The class whose probability it is.
+        class: usize,
+        /// The value found.
+        value: f32,
+    },
     /// Every row's targets sum to 0: no row has a weight.
     NoWeight {
         /// The number of rows.
@@ -76,8 +85,8 @@ pub enum Error {
     },
     /// A number that has to be finite is infinite or NaN.
     NonFinite {
-        /// What holds it: `"weights"` `[features, classes]`, `"bias"` `[1, classes]`, `"logits"` `[n, classes]` or
-        /// `"features"` `[n, features]`.
+        /// What holds it: `"weights"` `[features, classes]`, `"bias"` `[1, classes]`, `"features"` `[n, features]`,
+        /// `"logits"` or `"probabilities"` `[n, classes]`.
         what: &'static str,
         /// Its row.
         row: usize,
@@ -168,6 +177,9 @@ impl fmt::Display for Error {
             }
             Self::Weight { of, index, value } => {
                 write!(f, "{of} {index}: found weight {value}, expected a finite number of at least 0")
+            }
+            Self::Probability { row, class, value } => {
+                write!(f, "row {row}: found {value} for class {class}, expected a probability, 0 to 1")
             }
             Self::NoWeight { rows } => {
                 write!(f, "targets: found {rows} rows whose targets all sum to 0, expected a row with a weight")

@@ -11,7 +11,7 @@ use crate::parameters::Parameters;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::ops::Range;
-use metrics::{Evaluation, argmax};
+use metrics::{ClassificationReport, Evaluation, argmax};
 
 /// Elements of the buffers in which predictions go through many rows, 4 MB: large enough for many threads.
 const PIECE: usize = 1 << 20;
@@ -290,6 +290,32 @@ impl SoftmaxRegression {
             Ok(())
         })?;
         Ok(Evaluation { rows: counted, correct, weight, correct_weight, log_loss: sum / weight })
+    }
+
+    /// How each class fares: precision, recall, f1 and support. Every row counts once, whatever its weight, but for rows of
+    /// weight 0, which are ignored.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    #[doc(alias = "classification_report")]
+    pub fn report<'a>(&self, data: impl Into<Batch<'a>>) -> Result<ClassificationReport> {
+        let Batch { x, targets } = data.into();
+        let Batch { x, targets } = Batch::new(x, targets)?;
+        if targets.check(self.classes())? == 0.0 && x.rows() > 0 {
+            return Err(Error::NoWeight { rows: x.rows() });
+        }
+        let mut truth = memory::with_capacity("true classes", x.rows())?;
+        let mut predicted = memory::with_capacity("predicted classes", x.rows())?;
+        self.for_each_row(x, |row, logits| {
+            check_logits(row, logits)?;
+            let target = targets.get(row, self.classes());
+            if target.weight(self.classes()) > 0.0 {
+                truth.push(target.class());
+                predicted.push(argmax(logits));
+            }
+            Ok(())
+        })?;
+        ClassificationReport::new(&truth, &predicted, self.classes())
     }
 
     /// Goes through the logits of all rows, a row at a time.

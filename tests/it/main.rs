@@ -9,6 +9,7 @@ mod golden;
 mod idx;
 mod kernels;
 mod laws;
+mod metrics;
 mod mnist;
 mod model;
 mod non_finite;

@@ -1,4 +1,11 @@
-//! What predictions are worth: accuracy, log loss, confusion matrix. The predictions are the model's.
+//! What predictions are worth: accuracy, log loss, confusion matrix; scores of each class; how good the probabilities
+//! are. The predictions are the model's.
+
+mod probabilities;
+mod report;
+
+pub use probabilities::{brier_score, expected_calibration_error, top_k_accuracy};
+pub use report::{Averages, ClassReport, ClassificationReport, NamedReport};
 
 use crate::error::{Error, Result, expect};
 use crate::memory;
@@ -37,6 +44,16 @@ impl Evaluation {
 /// [`Error::Shape`] where the two lengths differ, [`Error::Label`] for a class that is not below
 /// `classes`, [`Error::Memory`] where there is no memory for the counts.
 pub fn confusion_matrix(truth: &[u32], predicted: &[u32], classes: usize) -> Result<Vec<u64>> {
+    check_classes(truth, predicted, classes)?;
+    let mut counts = memory::filled("confusion matrix", classes.saturating_mul(classes), 0)?;
+    for (&truth, &predicted) in truth.iter().zip(predicted) {
+        counts[truth as usize * classes + predicted as usize] += 1;
+    }
+    Ok(counts)
+}
+
+/// Checks that there are as many predicted classes as true ones, and that each is below `classes`.
+fn check_classes(truth: &[u32], predicted: &[u32], classes: usize) -> Result<()> {
     expect("predicted classes", predicted.len(), truth.len())?;
     for (row, (&truth, &predicted)) in truth.iter().zip(predicted).enumerate() {
         for label in [truth, predicted] {
@@ -45,11 +62,7 @@ pub fn confusion_matrix(truth: &[u32], predicted: &[u32], classes: usize) -> Res
             }
         }
     }
-    let mut counts = memory::filled("confusion matrix", classes.saturating_mul(classes), 0)?;
-    for (&truth, &predicted) in truth.iter().zip(predicted) {
-        counts[truth as usize * classes + predicted as usize] += 1;
-    }
-    Ok(counts)
+    Ok(())
 }
 
 /// The position of the largest value, the first of several. None is NaN.
