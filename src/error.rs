@@ -137,16 +137,16 @@ pub enum Error {
         /// The level's name.
         name: &'static str,
     },
-    /// A file could not be opened or read.
-    #[cfg(feature = "mnist")]
+    /// A file could not be opened, read or written.
+    #[cfg(any(feature = "mnist", feature = "safetensors"))]
     Io {
         /// The file's path, or the name its reader was given.
         file: String,
         /// What the operating system or the decompressor said.
         source: std::io::Error,
     },
-    /// A file's content is not what its name or its partner promises.
-    #[cfg(feature = "mnist")]
+    /// A file is not what its name or its partner promises, or its format does not take what is to be written.
+    #[cfg(any(feature = "mnist", feature = "safetensors"))]
     Format {
         /// The file's path, or the name its reader was given.
         file: String,
@@ -207,9 +207,9 @@ impl fmt::Display for Error {
             Self::UnavailableLevel { name } => {
                 write!(f, "level {name} is not available on this CPU or in this build")
             }
-            #[cfg(feature = "mnist")]
+            #[cfg(any(feature = "mnist", feature = "safetensors"))]
             Self::Io { file, source } => write!(f, "{file}: {source}"),
-            #[cfg(feature = "mnist")]
+            #[cfg(any(feature = "mnist", feature = "safetensors"))]
             Self::Format { file, found, expected } => write!(f, "{file}: found {found}, expected {expected}"),
         }
     }
@@ -218,7 +218,7 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            #[cfg(feature = "mnist")]
+            #[cfg(any(feature = "mnist", feature = "safetensors"))]
             Self::Io { source, .. } => Some(source),
             _ => None,
         }

@@ -20,7 +20,7 @@
 //!
 //! - [`Trainer`]: steps over batches; [`Sgd`]: the update rule's settings.
 //! - [`Dataset`] and [`Batches`]: rows and their order; [`mnist`] and [`idx`]: the files.
-//! - [`SoftmaxRegression`]: the model; [`metrics`].
+//! - [`SoftmaxRegression`]: the model; [`metrics`]; with the feature `safetensors`, its files.
 //! - [`kernel`]: the arithmetic, as safe functions that each take an [`Exec`].
 //! - [`Parameters`], [`Matrix`], [`Targets`]: layouts and views.
 //! - [`Exec`] and [`Level`]: threads and instruction sets; [`Error`].
@@ -52,6 +52,8 @@ pub use data::{idx, mnist};
 pub use error::{Error, Result};
 pub use exec::{Exec, Level};
 pub use matrix::{Batch, Matrix, Targets};
+#[cfg(all(feature = "safetensors", not(test)))]
+pub use model::ModelFile;
 pub use model::{SoftmaxRegression, metrics};
 pub use parameters::Parameters;
 #[cfg(feature = "fit")]

@@ -3,6 +3,7 @@
 
 mod data;
 mod determinism;
+mod file;
 mod fit;
 mod floors;
 mod golden;
