@@ -50,6 +50,9 @@ fn from_elsewhere_is_welcome() {
     let report = eval(&file(&GOOD, &[])).0.json();
     assert_eq!(report["test_rows"], TEST_ROWS);
     eval(&file(&GOOD, &[("format", "pt"), ("author", "someone")])).0.json();
+    // As a part of a larger model, and in double precision.
+    let linear = [("fc.weight", Dtype::F64, [10, 784].as_slice()), ("fc.bias", Dtype::F32, &[10])];
+    assert_eq!(eval(&file(&linear, &[])).0.json()["test_log_loss"], report["test_log_loss"]);
 }
 
 #[test]
@@ -58,16 +61,26 @@ fn of_another_shape() {
         &file(&[("weight", Dtype::F32, &[5, 784]), ("bias", Dtype::F32, &[5])], &[]),
         &["weight: found shape [5, 784], expected [10, 784]"],
     );
-    fails(&file(&[("weight", Dtype::F32, &[784, 10]), GOOD[1]], &[]), &["[784, 10]"]);
-    fails(&file(&[GOOD[0], ("bias", Dtype::F32, &[1, 10])], &[]), &["bias: found shape [1, 10], expected [10]"]);
-    fails(&file(&[("weight", Dtype::F64, &[10, 784]), GOOD[1]], &[]), &["F64", "expected F32"]);
+    let expected = "expected shapes [classes, features] and [classes]";
+    fails(&file(&[("weight", Dtype::F32, &[784, 10]), GOOD[1]], &[]), &["weight [784, 10] and bias [10]", expected]);
+    fails(&file(&[GOOD[0], ("bias", Dtype::F32, &[1, 10])], &[]), &["weight [10, 784] and bias [1, 10]", expected]);
+    fails(
+        &file(&[("weight", Dtype::F32, &[784, 784]), ("bias", Dtype::F32, &[784])], &[]),
+        &["weight: found shape [784, 784], expected [10, 784]"],
+    );
+    fails(
+        &file(&[("weight", Dtype::I32, &[10, 784]), GOOD[1]], &[]),
+        &["values of type I32 in weight", "expected F32"],
+    );
 }
 
 #[test]
 fn of_other_tensors() {
-    fails(&file(&[("fc.weight", Dtype::F32, &[10, 784])], &[]), &["found tensors fc.weight, expected weight"]);
-    fails(&file(&GOOD[..1], &[]), &["found tensors weight, expected"]);
+    fails(&file(&[("fc.weight", Dtype::F32, &[10, 784])], &[]), &["found fc.weight [10, 784], expected weight"]);
+    fails(&file(&GOOD[..1], &[]), &["found weight [10, 784], expected"]);
     fails(&file(&[], &[]), &["found no tensors"]);
+    let two = [GOOD[0], GOOD[1], ("head.weight", Dtype::F32, &[10, 784]), ("head.bias", Dtype::F32, &[10])];
+    fails(&file(&two, &[]), &["2 models: head.weight [10, 784], weight [10, 784]", "expected one"]);
 }
 
 #[test]
@@ -86,7 +99,7 @@ fn with_values_that_are_not_finite() {
         let mut bytes = good.clone();
         let last = bytes.len() - 4;
         bytes[last..].copy_from_slice(&value.to_le_bytes());
-        fails(&bytes, &["weight: found", "at position 7839", "finite"]);
+        fails(&bytes, &["at position 7839 of weight", "finite"]);
     }
 }
 
@@ -98,7 +111,8 @@ fn cut_short_or_of_another_kind() {
     }
     fails(&[good.as_slice(), b"more"].concat(), &["expected a safetensors model"]);
     fails(b"\x89PNG\r\n\x1a\n not a model at all", &["expected a safetensors model"]);
-    fails(&vec![b'x'; 3 << 20], &["more than"]);
+    fails(&vec![b'x'; 3 << 20], &["another kind of file", "expected a safetensors model"]);
+    fails(b"PK\x03\x04 as torch.save begins", &["zip archive", "safetensors.torch.save_file"]);
     // A header that is JSON, and yet not one.
     for header in
         ["{}", "[]", "{\"weight\":{\"dtype\":\"F32\",\"shape\":[18446744073709551615,9],\"data_offsets\":[0,4]}}"]
