@@ -183,7 +183,7 @@ fn check(bytes: &[u8]) -> Option<ModelFile> {
     let loaded = match result {
         Ok(loaded) => loaded,
         Err(Error::Format { found, expected, .. }) => {
-            assert!(found.len() + expected.len() < 4000, "{found} {expected}");
+            assert!(found.len() + expected.len() < 8000, "{found} {expected}");
             return None;
         }
         Err(other) => panic!("{other:?}"),

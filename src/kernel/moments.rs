@@ -183,7 +183,7 @@ mod tests {
             for row in [0, 5, BLOCK + 3] {
                 let mut x = vec![1.0; 2 * (BLOCK + 9)];
                 x[2 * row + 1] = bad;
-                let labels = vec![0u8; BLOCK + 9];
+                let labels = [0u8; BLOCK + 9];
                 let batch = Batch::new(Matrix::from_f32(&x, 2).expect("whole rows"), &labels[..]).expect("rows agree");
                 let found = moments(Level::best().into(), batch, 1).expect("memory");
                 assert!(found.variance[0] == 0.0 && !found.variance[1].is_finite(), "{bad} in {row}");

@@ -1,12 +1,10 @@
 //! The model: weights, bias, and what can be asked of them. Nothing is trained here.
 
-// Not in unit tests: with serde_json, which compares its values with f32, `f32 == byte.into()` in `simd/tests.rs` has more
-// than one meaning. What tests the files is in `tests/it`.
-#[cfg(all(feature = "safetensors", not(test)))]
+#[cfg(feature = "safetensors")]
 mod file;
 pub mod metrics;
 
-#[cfg(all(feature = "safetensors", not(test)))]
+#[cfg(feature = "safetensors")]
 pub use file::ModelFile;
 
 use crate::error::{Error, Result};

@@ -84,7 +84,10 @@ impl Kernel for WholeMemory {
         let bytes: Vec<u8> = (0..=255).collect();
         let (arrays, rest) = S::arrays(&bytes);
         let widened: Vec<f32> = arrays.iter().flat_map(|array| lanes(simd, simd.widen(array))).collect();
-        assert!(rest.is_empty() && widened.into_iter().eq(bytes.iter().map(|&byte| byte.into())), "{simd:?}: widen");
+        assert!(
+            rest.is_empty() && widened.into_iter().eq(bytes.iter().map(|&byte| f32::from(byte))),
+            "{simd:?}: widen"
+        );
 
         let rows: [Box<[f32]>; 3] = [3, 4, 5].map(|more| floats[..2 * S::LANES + more].into());
         let rows = [&*rows[0], &*rows[1], &*rows[2]];

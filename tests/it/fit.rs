@@ -3,7 +3,7 @@
 #![cfg(feature = "fit")]
 
 use crate::support::failures::{Failures, text};
-use crate::support::levels::levels;
+use crate::support::levels::{is_emulated, levels};
 use crate::support::npy;
 use crate::support::random::Random;
 use crate::support::reference;
@@ -323,7 +323,9 @@ fn fits_without_an_optimum_end_with_a_reason_and_finite_weights() {
     let tiny = Set { x: vec![1e-40, 3e-40, 2e-40, 5e-40], features: 1, labels: vec![0, 1, 0, 1], classes: 2 };
     let wide = noisy(3, 4096, 3, 5);
     let long = noisy(100_000, 2, 2, 6);
-    let many = noisy(1100, 768, 1000, 7);
+    // An emulator takes minutes for what a machine does in a second.
+    let (rows, passes_of_many) = if is_emulated() { (20, 2) } else { (1100, 12) };
+    let many = noisy(rows, 768, 1000, 7);
     let sets = [
         ("separable", separable),
         ("one class", one_class),
@@ -341,12 +343,12 @@ fn fits_without_an_optimum_end_with_a_reason_and_finite_weights() {
     for (name, set) in &sets {
         for l2 in [0.0, 1e-4] {
             failures.check(format!("{name}, l2 {l2}"), || {
-                let most = if set.classes == 1000 { 12 } else { 300 };
+                let most = if set.classes == 1000 { passes_of_many } else { 300 };
                 let fit = Lbfgs::default().l2(l2).max_passes(most).fit(set.batch()).map_err(text)?;
                 let Report { stopped, passes, objective, history, .. } = &fit.report;
                 let finite = fit.model.to_row_major().iter().chain(fit.model.bias()).all(|w| w.is_finite());
                 let first = history[0].objective;
-                if !finite || *passes > most || !(*objective <= first) || history.len() != *passes {
+                if !finite || *passes > most || objective.is_nan() || *objective > first || history.len() != *passes {
                     return Err(format!("{objective} from {first} after {passes} passes, {stopped}, finite: {finite}"));
                 }
                 if *stopped == Stop::Passes && *passes != most { Err(format!("{passes} passes")) } else { Ok(()) }
@@ -498,6 +500,14 @@ fn what_cannot_be_fitted_is_refused() {
 fn mnist_converges_to_its_optimum_in_few_passes() {
     let optima: Value = serde_json::from_str(OPTIMA).expect("the optima are JSON");
     let data = softreg::mnist::read_files(softreg_mnist::FILES, 0).expect("the embedded files");
+    if is_emulated() {
+        // All rows take half an hour: some, at every level.
+        let (some, _) = data.train.split_at(300).expect("so many");
+        let fits = levels().into_iter().map(|level| Lbfgs::default().l2(0.1).level(level).fit(&some).expect("a fit"));
+        let found: Vec<f64> = fits.map(|fit| fit.report.objective).collect();
+        assert!(found.iter().all(|objective| (objective / found[0] - 1.0).abs() < CLOSE), "{found:?}");
+        return;
+    }
     let train = data.train.skip_zeros();
     let entries = optima["optima"].as_array().expect("a list").iter().filter(|entry| entry["data"] == "mnist");
     let mut seen = 0;
@@ -515,6 +525,7 @@ fn mnist_converges_to_its_optimum_in_few_passes() {
             let passes = |gap: f64| report.history.iter().position(|pass| pass.objective <= optimum * (1.0 + gap));
             let passes = [1e-3, 1e-4, 1e-5].map(|gap| passes(gap).map_or(usize::MAX, |index| index + 1));
             assert!(passes[0] <= 48 && passes[1] <= 80 && passes[2] <= 110, "{passes:?}");
+        } else {
             let early = Lbfgs::default().l2(l2).max_passes(15).fit(&train).expect("a fit");
             assert!(early.model.accuracy(&data.test).expect("finite") >= 0.925);
         }

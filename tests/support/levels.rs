@@ -24,3 +24,8 @@ pub(crate) fn missing<'a>(required: &'a str, available: &[&str]) -> Vec<&'a str>
     let names = required.split(',').map(str::trim).filter(|name| !name.is_empty());
     names.filter(|name| !available.contains(name)).collect()
 }
+
+/// Whether an emulator runs the tests, some twenty times slower than a machine.
+pub(crate) fn is_emulated() -> bool {
+    std::env::var_os("SOFTREG_TEST_RUNNER").is_some()
+}

@@ -254,9 +254,10 @@ fn list(words: impl Iterator<Item = String>, none: &str) -> String {
 
 /// The start of a text from the file, without what acts on a terminal, and its length where that is not all of it.
 fn excerpt(text: &str) -> String {
-    let start: String = text.chars().take(LONGEST_EXCERPT).flat_map(char::escape_debug).collect();
-    match text.chars().count() {
-        ..=LONGEST_EXCERPT => start,
-        length => format!("{start}… ({length} characters)"),
+    let mut escaped = text.chars().flat_map(char::escape_debug);
+    let start: String = escaped.by_ref().take(LONGEST_EXCERPT).collect();
+    match escaped.next() {
+        None => start,
+        Some(_) => format!("{start}… ({} characters)", text.chars().count()),
     }
 }

@@ -168,7 +168,7 @@ mod tests {
         for len in [0, 1, 7, 8, 9, 16, 23] {
             let a: Vec<f64> = (0..len).map(|i| i as f64).collect();
             let mut b: Vec<f64> = (0..len).map(|i| (i * i) as f64 - 3.0).collect();
-            assert_eq!(dot(&a, &b), (0..len).map(|i| i as f64 * ((i * i) as f64 - 3.0)).sum());
+            assert_eq!(dot(&a, &b), (0..len).map(|i| i as f64 * ((i * i) as f64 - 3.0)).sum::<f64>());
             add(&mut b, 2.0, &a);
             assert!((0..len).all(|i| b[i] == (i * i) as f64 - 3.0 + 2.0 * i as f64));
         }

@@ -205,6 +205,9 @@ fn a_message_is_bounded() {
         let name = "é".repeat(repeated);
         refused(ModelFile::from_bytes(&file(&[(&name, "F32", &[1], f32s(&[0.0]))])), &shown, "weight");
     }
+    // What a character is shown as counts.
+    let escapes = "\\u{1b}".repeat(16) + "\\u{1… (200 characters) [1]";
+    refused(ModelFile::from_bytes(&file(&[(&"\u{1b}".repeat(200), "F32", &[1], f32s(&[0.0]))])), &escapes, "weight");
     let header = format!("{{\"{}\":{{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}}}", "x".repeat(10_000));
     refused(ModelFile::from_bytes(&raw(&header, &[0; 8])), "a header that does not hold together", "safetensors");
 }
