@@ -138,7 +138,7 @@ pub enum Error {
         name: &'static str,
     },
     /// A file could not be opened, read or written.
-    #[cfg(any(feature = "mnist", feature = "safetensors"))]
+    #[cfg(any(feature = "mnist", feature = "safetensors", feature = "npy"))]
     Io {
         /// The file's path, or the name its reader was given.
         file: String,
@@ -146,7 +146,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file is not what its name or its partner promises, or its format does not take what is to be written.
-    #[cfg(any(feature = "mnist", feature = "safetensors"))]
+    #[cfg(any(feature = "mnist", feature = "safetensors", feature = "npy"))]
     Format {
         /// The file's path, or the name its reader was given.
         file: String,
@@ -207,9 +207,9 @@ impl fmt::Display for Error {
             Self::UnavailableLevel { name } => {
                 write!(f, "level {name} is not available on this CPU or in this build")
             }
-            #[cfg(any(feature = "mnist", feature = "safetensors"))]
+            #[cfg(any(feature = "mnist", feature = "safetensors", feature = "npy"))]
             Self::Io { file, source } => write!(f, "{file}: {source}"),
-            #[cfg(any(feature = "mnist", feature = "safetensors"))]
+            #[cfg(any(feature = "mnist", feature = "safetensors", feature = "npy"))]
             Self::Format { file, found, expected } => write!(f, "{file}: found {found}, expected {expected}"),
         }
     }
@@ -218,7 +218,7 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            #[cfg(any(feature = "mnist", feature = "safetensors"))]
+            #[cfg(any(feature = "mnist", feature = "safetensors", feature = "npy"))]
             Self::Io { source, .. } => Some(source),
             _ => None,
         }

@@ -46,13 +46,15 @@ mod parameters;
 mod simd;
 mod train;
 
+#[cfg(feature = "npy")]
+pub use data::npy;
 pub use data::{Batches, Dataset};
 #[cfg(feature = "mnist")]
 pub use data::{idx, mnist};
 pub use error::{Error, Result};
 pub use exec::{Exec, Level};
 pub use matrix::{Batch, Matrix, Targets};
-#[cfg(all(feature = "safetensors", not(test)))]
+#[cfg(feature = "safetensors")]
 pub use model::ModelFile;
 pub use model::{SoftmaxRegression, metrics};
 pub use parameters::Parameters;

@@ -8,6 +8,8 @@ mod dataset;
 pub mod idx;
 #[cfg(feature = "mnist")]
 pub mod mnist;
+#[cfg(feature = "npy")]
+pub mod npy;
 mod random;
 
 pub use batches::Batches;

@@ -14,6 +14,7 @@ mod metrics;
 mod mnist;
 mod model;
 mod non_finite;
+mod npy;
 mod numerics;
 mod reference;
 mod row_weights;

@@ -1,0 +1,238 @@
+//! Reads NumPy's `.npy` files: features `[rows, features]` of any plain number type as f32, labels `[rows]` of integers.
+//! What is fitted to them, see `train`.
+//!
+//! The format: six magic bytes, two of a version, the length of a header, the header as a Python dictionary of the type,
+//! the order and the shape, then the elements (NumPy Enhancement Proposal 1). A file is not trusted: what the header
+//! claims bounds what is read, and memory grows with the bytes that have arrived. An array of Python objects, which only
+//! Python's pickle can read, is refused.
+
+use crate::error::{Error, Result};
+use crate::memory;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// The first bytes of every file.
+const MAGIC: &[u8; 6] = b"\x93NUMPY";
+/// The most bytes of a header: those of plain arrays take some 120.
+const LONGEST_HEADER: usize = 1 << 16;
+/// Elements that are decoded at a time.
+const PIECE: usize = 1 << 13;
+
+/// Features as they are read: whole rows.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Features {
+    /// The values `[rows, features]`, row-major.
+    pub values: Vec<f32>,
+    /// The length of a row; at least 1.
+    pub features: usize,
+}
+
+/// Reads a file of features `[rows, features]`: floats of 2, 4 or 8 bytes, integers of up to 8 or booleans, in either
+/// order; each as the f32 nearest to it.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be read, [`Error::Format`] where it is no such array, is cut short or goes on behind it,
+/// [`Error::Memory`].
+pub fn read_features(path: impl AsRef<Path>) -> Result<Features> {
+    let name = path.as_ref().display().to_string();
+    features(open(path.as_ref(), &name)?, &name)
+}
+
+/// [`read_features`] from anything that can be read; `name` stands for it in errors.
+///
+/// # Errors
+/// As [`read_features`].
+pub fn features(mut reader: impl Read, name: &str) -> Result<Features> {
+    let header = Header::read(&mut reader, name)?;
+    let [rows, features] = header.shape[..] else {
+        return Err(header.refuse(name, "two dimensions, [rows, features]"));
+    };
+    if features == 0 {
+        return Err(header.refuse(name, "at least one feature"));
+    }
+    let count = header.count(name)?;
+    let values: Vec<f32> = match header.element() {
+        "f2" => elements(reader, name, count, |b| f32::from(half::f16::from_le_bytes(b)))?,
+        "f4" => elements(reader, name, count, f32::from_le_bytes)?,
+        "f8" => elements(reader, name, count, |b| f64::from_le_bytes(b) as f32)?,
+        _ => integers(reader, name, &header, count, "a type of numbers, little-endian", |i| Some(i as f32))?,
+    };
+    if !header.fortran_order {
+        return Ok(Features { values, features });
+    }
+    let mut by_row = memory::with_capacity("features", count)?;
+    by_row.extend((0..count).map(|at| values[at % features * rows + at / features]));
+    Ok(Features { values: by_row, features })
+}
+
+/// Reads a file of labels `[rows]`: integers of any size, or booleans.
+///
+/// # Errors
+/// As [`read_features`].
+pub fn read_labels(path: impl AsRef<Path>) -> Result<Vec<i64>> {
+    let name = path.as_ref().display().to_string();
+    labels(open(path.as_ref(), &name)?, &name)
+}
+
+/// [`read_labels`] from anything that can be read; `name` stands for it in errors.
+///
+/// # Errors
+/// As [`read_features`].
+pub fn labels(mut reader: impl Read, name: &str) -> Result<Vec<i64>> {
+    let header = Header::read(&mut reader, name)?;
+    if header.shape.len() != 1 {
+        return Err(header.refuse(name, "one dimension, [rows]"));
+    }
+    let count = header.count(name)?;
+    integers(reader, name, &header, count, "integers, little-endian", |i| i64::try_from(i).ok())
+}
+
+fn open(path: &Path, name: &str) -> Result<File> {
+    let failed = |source| Error::Io { file: name.to_owned(), source };
+    if std::fs::metadata(path).map_err(failed)?.is_dir() {
+        return Err(format(name, "a directory", "a .npy file"));
+    }
+    File::open(path).map_err(failed)
+}
+
+/// What stands before the elements.
+struct Header {
+    /// The element type, such as `<f4`.
+    descr: String,
+    fortran_order: bool,
+    shape: Vec<usize>,
+}
+
+impl Header {
+    fn read(reader: &mut impl Read, name: &str) -> Result<Self> {
+        let other = || format(name, "another kind of file, or one cut short", "a .npy file");
+        let mut take = |buffer: &mut [u8]| match reader.read_exact(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(other()),
+            result => result.map_err(|source| Error::Io { file: name.to_owned(), source }),
+        };
+        let mut start = [0; 8];
+        take(&mut start)?;
+        let (magic, version) = start.split_at(MAGIC.len());
+        if magic != MAGIC {
+            return Err(other());
+        }
+        let length = match version[0] {
+            1 => {
+                let mut length = [0; 2];
+                take(&mut length)?;
+                usize::from(u16::from_le_bytes(length))
+            }
+            2 | 3 => {
+                let mut length = [0; 4];
+                take(&mut length)?;
+                u32::from_le_bytes(length) as usize
+            }
+            version => return Err(format(name, &format!("version {version}"), "version 1, 2 or 3")),
+        };
+        if length > LONGEST_HEADER {
+            return Err(format(name, &format!("a header of {length} bytes"), "one of a plain array"));
+        }
+        let mut header = vec![0; length];
+        take(&mut header)?;
+        let text = String::from_utf8_lossy(&header);
+        Self::parse(&text)
+            .ok_or_else(|| format(name, &format!("the header {:?}", excerpt(&text)), "one of a plain array"))
+    }
+
+    /// Of a dictionary such as `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }`.
+    fn parse(text: &str) -> Option<Self> {
+        let value = |key: &str| Some(text.split_once(&format!("'{key}':"))?.1.trim_start());
+        let descr = value("descr")?.strip_prefix('\'')?.split_once('\'')?.0.to_owned();
+        let fortran_order = match value("fortran_order")? {
+            rest if rest.starts_with("True") => true,
+            rest if rest.starts_with("False") => false,
+            _ => return None,
+        };
+        let shape = value("shape")?.strip_prefix('(')?.split_once(')')?.0;
+        let lengths = shape.split(',').map(str::trim).filter(|length| !length.is_empty());
+        Some(Self { descr, fortran_order, shape: lengths.map(|length| length.parse().ok()).collect::<Option<_>>()? })
+    }
+
+    /// The type and size of an element, such as `f4`; empty where its bytes are in another order than this reader's.
+    fn element(&self) -> &str {
+        self.descr.strip_prefix(['<', '|', '=']).unwrap_or("")
+    }
+
+    /// The number of elements.
+    fn count(&self, name: &str) -> Result<usize> {
+        let product = self.shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length));
+        product.ok_or_else(|| self.refuse(name, "an array that fits in memory"))
+    }
+
+    fn refuse(&self, name: &str, expected: &str) -> Error {
+        let found = format!("an array of shape {:?} and type {:?}", self.shape, excerpt(&self.descr));
+        format(name, &found, expected)
+    }
+}
+
+/// Integers of any type, each as `convert` makes it.
+fn integers<T: Clone>(
+    reader: impl Read,
+    name: &str,
+    header: &Header,
+    count: usize,
+    expected: &str,
+    convert: impl Fn(i128) -> Option<T>,
+) -> Result<Vec<T>> {
+    let too_large = || header.refuse(name, "integers that fit in 64 bits with a sign");
+    let wide: Result<Vec<Option<T>>> = match header.element() {
+        "b1" | "u1" => elements(reader, name, count, |b| convert(u8::from_le_bytes(b).into())),
+        "u2" => elements(reader, name, count, |b| convert(u16::from_le_bytes(b).into())),
+        "u4" => elements(reader, name, count, |b| convert(u32::from_le_bytes(b).into())),
+        "u8" => elements(reader, name, count, |b| convert(u64::from_le_bytes(b).into())),
+        "i1" => elements(reader, name, count, |b| convert(i8::from_le_bytes(b).into())),
+        "i2" => elements(reader, name, count, |b| convert(i16::from_le_bytes(b).into())),
+        "i4" => elements(reader, name, count, |b| convert(i32::from_le_bytes(b).into())),
+        "i8" => elements(reader, name, count, |b| convert(i64::from_le_bytes(b).into())),
+        _ => Err(header.refuse(name, expected)),
+    };
+    wide?.into_iter().collect::<Option<Vec<T>>>().ok_or_else(too_large)
+}
+
+/// So many elements of N bytes, and nothing behind them.
+fn elements<T: Clone, const N: usize>(
+    mut reader: impl Read,
+    name: &str,
+    count: usize,
+    decode: impl Fn([u8; N]) -> T,
+) -> Result<Vec<T>> {
+    let failed = |source| Error::Io { file: name.to_owned(), source };
+    let mut values = Vec::new();
+    let mut bytes = Vec::new();
+    while values.len() < count {
+        let piece = PIECE.min(count - values.len());
+        bytes.clear();
+        reader.by_ref().take((piece * N) as u64).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() < piece * N {
+            let found = format!("{} of {count} elements", values.len() + bytes.len() / N);
+            return Err(format(name, &found, "all that the header claims: the file is cut short"));
+        }
+        // Room for twice as many, so that values move seldom.
+        if values.len() == values.capacity() {
+            let room = (2 * values.len()).clamp(piece, count) - values.len();
+            let bytes = room.saturating_mul(size_of::<T>());
+            values.try_reserve_exact(room).map_err(|_| Error::Memory { what: "array", bytes })?;
+        }
+        values.extend(bytes.as_chunks().0.iter().map(|&element| decode(element)));
+    }
+    match reader.read(&mut [0]).map_err(failed)? {
+        0 => Ok(values),
+        _ => Err(format(name, &format!("more bytes behind {count} elements"), "the end of the file")),
+    }
+}
+
+fn format(name: &str, found: &str, expected: &str) -> Error {
+    Error::Format { file: name.to_owned(), found: found.to_owned(), expected: expected.to_owned() }
+}
+
+/// The start of a text from a file.
+fn excerpt(text: &str) -> String {
+    text.trim_end().chars().take(120).collect()
+}
