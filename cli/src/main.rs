@@ -6,6 +6,8 @@
 mod commands;
 mod data_source;
 mod digit;
+mod fit_data;
+mod labels;
 mod memory;
 mod model_file;
 mod output_file;
@@ -22,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use commands::{bench, eval, info, predict, train};
+use commands::{bench, eval, fit, info, predict, train};
 use report::{Failure, complain, written};
 
 /// Softmax regression on MNIST, at the speed of the machine; without a command it is `softreg train`
@@ -43,6 +45,8 @@ struct Cli {
 enum Command {
     /// Train a model and test it (the default)
     Train(train::TrainArgs),
+    /// Fit a model to convergence and test it; on MNIST or on your own features
+    Fit(fit::FitArgs),
     /// Test a saved model
     Eval(eval::EvalArgs),
     /// Say which digit each picture shows
@@ -86,6 +90,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         None => train::run(&cli.train),
         Some(Command::Train(args)) => train::run(&args),
+        Some(Command::Fit(args)) => fit::run(&args),
         Some(Command::Eval(args)) => eval::run(&args),
         Some(Command::Predict(args)) => predict::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),

@@ -3,6 +3,8 @@
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use softreg::Pass;
+
 use crate::report::{Failure, Output};
 
 /// The bar moves this many times a run, and at least once every [`LONGEST_STRIDE`] steps: smooth to the eye, and
@@ -82,4 +84,50 @@ fn style() -> ProgressStyle {
     ProgressStyle::with_template("{wide_bar:.blue/white.dim}  {human_pos} of {human_len}  loss {msg}  {eta} left")
         .map(|style| style.progress_chars("━━─"))
         .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// How far a fit has come: a line on a terminal that says the last pass, a line for every tenth pass when piped, or nothing.
+pub(crate) struct Passes {
+    view: View,
+}
+
+impl Passes {
+    /// Follows fits; `silent` shows nothing at all.
+    pub(crate) fn new(silent: bool) -> Self {
+        let view = if silent {
+            View::Silent
+        } else {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            if bar.is_hidden() { View::Lines } else { View::Bar(bar.with_style(spinner())) }
+        };
+        Self { view }
+    }
+
+    /// Tells a pass of the fit with this strength of the penalty.
+    pub(crate) fn pass(&mut self, pass: &Pass, l2: f64, out: &mut Output) -> Result<(), Failure> {
+        let Pass { pass, loss, gradient_norm, .. } = pass;
+        let line = format!("l2 {l2:e}  pass {pass:>4}  loss {loss:.5}  gradient {gradient_norm:.1e}");
+        match &self.view {
+            View::Silent => Ok(()),
+            View::Bar(bar) => {
+                bar.set_message(line);
+                bar.inc(1);
+                Ok(())
+            }
+            View::Lines if pass % LINES as usize == 1 => out.line(line),
+            View::Lines => Ok(()),
+        }
+    }
+
+    /// Takes the line off the screen.
+    pub(crate) fn finish(&self) {
+        if let View::Bar(bar) = &self.view {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn spinner() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner:.blue} {msg}  {elapsed}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }

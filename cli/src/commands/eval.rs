@@ -75,7 +75,9 @@ fn run_here(args: &EvalArgs) -> Result<(), Failure> {
         report.test_log_loss
     ))?;
 
-    say_confusion(&confusion(&model, &test)?, &mut out)
+    say_confusion(&confusion(&model, &test)?, &mut out)?;
+    out.line("")?;
+    out.line(model.report(&test)?)
 }
 
 /// How often each digit was taken for each, `[truth, predicted]`. The test set is gone through in pieces: beside it, no

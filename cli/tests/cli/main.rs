@@ -5,6 +5,7 @@ mod bad_input;
 mod bad_models;
 mod bench;
 mod common;
+mod fit;
 #[cfg(target_os = "linux")]
 mod memory;
 mod models;
