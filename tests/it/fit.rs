@@ -290,8 +290,14 @@ fn every_form_of_the_rows_has_one_optimum() {
     for level in levels() {
         let settings = Lbfgs::default().l2(1e-3).level(level);
         let fits = [settings.fit(&data), settings.fit(&floats), settings.fit(&skipping), settings.fit(picked)];
-        let found = fits.map(|fit| fit.expect("a fit").report.objective);
+        let fits = fits.map(|fit| fit.expect("a fit"));
+        let found = fits.each_ref().map(|fit| fit.report.objective);
         assert!(found.iter().all(|&objective| (objective / found[0] - 1.0).abs() < 1e-6), "{level}: {found:?}");
+        // The model is the one that the report is of.
+        for Fit { model, report, .. } in &fits {
+            let loss = model.log_loss(&data).expect("finite");
+            assert!((loss / report.loss - 1.0).abs() < 1e-5, "{level}: {loss} for {}", report.loss);
+        }
     }
 }
 
@@ -394,9 +400,53 @@ fn limits_end_a_fit_where_they_say() {
     let loose = settings.clone().loss_tolerance(1e-2).fit(set.batch()).expect("a fit").report;
     let tight = settings.clone().loss_tolerance(1e-9).fit(set.batch()).expect("a fit").report;
     assert!(loose.stopped == Stop::Loss && loose.passes < tight.passes, "{} and {}", loose.passes, tight.passes);
+    let objectives: Vec<f64> = loose.history.iter().map(|pass| pass.objective).collect();
+    let five = objectives.windows(6).position(|five| five[0] - five[5] <= 1e-2 * five[5]);
+    assert_eq!((loose.iterations, five.map(|start| start + 6)), (loose.passes - 1, Some(loose.passes)));
     let gradient = settings.tolerance(1e-2).loss_tolerance(0.0).fit(set.batch()).expect("a fit").report;
     assert_eq!(gradient.stopped, Stop::Gradient);
     assert!(gradient.gradient_norm <= 1e-2 * gradient.history[0].gradient_norm);
+}
+
+/// Where a limit is met by a trial that is worse, the fit ends where the step began.
+#[test]
+fn a_limit_takes_no_step_that_is_worse() {
+    // Two classes of twenty have all the probability: their curvature is ten times that at weights of zero.
+    let set = Set { x: vec![1.0, 2.0, 4.0, 3.0, 5.0], features: 1, labels: vec![0, 0, 0, 1, 1], classes: 20 };
+    let bias: Vec<f32> = (0..20).map(|class| if class < 2 { 20.0 } else { 0.0 }).collect();
+    let model = SoftmaxRegression::from_row_major(&[0.0; 20], &bias, 1, 20).expect("finite weights");
+    let fit = Lbfgs::default().max_passes(2).fit_from(&model, set.batch()).expect("a fit");
+    let [first, second] = fit.report.history[..] else { panic!("{:?}", fit.report) };
+    assert!(second.objective > first.objective, "{second:?}");
+    assert_eq!((fit.report.objective, fit.report.gradient_norm), (first.objective, first.gradient_norm));
+    assert_eq!(bits(&fit.model), bits(&model));
+}
+
+/// A feature that is far from 0, and one that is constant, may be on either side of it.
+#[test]
+fn the_sign_of_a_far_feature_does_not_matter() {
+    let set = noisy(300, 3, 3, 13);
+    let x: Vec<f32> = set.x.iter().enumerate().map(|(i, x)| if i % 3 == 1 { 7.0 } else { x + 1e5 }).collect();
+    let mirrored: Vec<f32> = x.iter().map(|x| -x).collect();
+    let [one, other] = [&x, &mirrored].map(|x| {
+        let batch = Batch::new(Matrix::from_f32(x, 3).expect("whole rows"), &set.labels[..]).expect("rows agree");
+        let fit = Lbfgs::default().l2(1e-3).fit(batch).expect("a fit");
+        assert_eq!(fit.report.loss_as_rounded, fit.model.log_loss(batch).expect("finite"));
+        assert_ne!(fit.report.loss_as_rounded, fit.report.loss);
+        fit.report.objective
+    });
+    assert!((one / other - 1.0).abs() < 1e-7, "{one} for {other}");
+}
+
+/// Pixels that are white in nearly all rows are far from 0 too, and scaled.
+#[test]
+fn far_pixels_are_scaled() {
+    let pixels = (0..256).flat_map(|row| [if row % 64 == 5 { 254 } else { 255 }, (row * 37 % 251) as u8]).collect();
+    let labels = (0..256).map(|row| u8::from(row % 64 == 5 || row % 3 == 0)).collect();
+    let data = Dataset::from_u8(pixels, labels, 2, 2).expect("a set");
+    let floats = Dataset::from_f32(data.to_f32(), data.labels(), 2, 2).expect("a set");
+    let [one, other] = [&data, &floats].map(|data| Lbfgs::default().l2(1e-9).fit(data).expect("a fit").report.loss);
+    assert!((one / other - 1.0).abs() < 1e-5, "{one} for {other}");
 }
 
 #[test]
@@ -441,6 +491,14 @@ fn a_path_keeps_the_best_strength() {
             assert_eq!((evaluation.log_loss, evaluation.accuracy()), (point.log_loss, point.accuracy));
             assert_eq!(seen.iter().filter(|(l2, _)| *l2 == point.l2).count(), point.fit.report.passes);
         }
+    }
+    // Each goes on from the one before it, and of equal accuracies the least log loss is best.
+    let apart = Set { x: vec![-2.0, -1.0, 1.0, 2.0], features: 1, labels: vec![0, 0, 1, 1], classes: 2 };
+    let path = settings.path(&[1.0, 0.1, 0.01], apart.batch(), apart.batch(), Scoring::Accuracy).expect("a path");
+    assert_eq!((path.best, path.points.len()), (2, 3));
+    for points in path.points.windows(2) {
+        let (end, start) = (points[0].fit.report.loss, points[1].fit.report.history[0].loss);
+        assert!((start / end - 1.0).abs() < 1e-5, "{start} after {end}");
     }
     let none = settings.path(&[], train.batch(), validation.batch(), Scoring::default());
     assert!(matches!(none, Err(Error::Size { what: "strengths", .. })), "{none:?}");
@@ -494,7 +552,7 @@ fn what_cannot_be_fitted_is_refused() {
     assert!(matches!(found, Err(Error::Size { what: "rows", .. })), "{found:?}");
 }
 
-/// MNIST's optimum, in no more passes than `docs/PERFORMANCE.md` says.
+/// MNIST's optimum, in as few passes as `docs/PERFORMANCE.md` says; a level's rounding changes them by one or two.
 #[cfg(feature = "mnist")]
 #[test]
 fn mnist_converges_to_its_optimum_in_few_passes() {
@@ -524,7 +582,7 @@ fn mnist_converges_to_its_optimum_in_few_passes() {
         if l2 < 5e-5 {
             let passes = |gap: f64| report.history.iter().position(|pass| pass.objective <= optimum * (1.0 + gap));
             let passes = [1e-3, 1e-4, 1e-5].map(|gap| passes(gap).map_or(usize::MAX, |index| index + 1));
-            assert!(passes[0] <= 48 && passes[1] <= 80 && passes[2] <= 110, "{passes:?}");
+            assert!(passes[0] <= 50 && passes[1] <= 80 && passes[2] <= 110, "{passes:?}");
         } else {
             let early = Lbfgs::default().l2(l2).max_passes(15).fit(&train).expect("a fit");
             assert!(early.model.accuracy(&data.test).expect("finite") >= 0.925);

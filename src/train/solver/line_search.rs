@@ -133,7 +133,7 @@ mod tests {
         let quartic = |x: f64| ((x - 1.0).powi(4), 4.0 * (x - 1.0).powi(3));
         let cliff = |x: f64| if x > 2.0 { (f64::INFINITY, f64::NAN) } else { parabola(x) };
         let hidden = |x: f64| if x > 2.0 { (0.5, f64::NAN) } else { parabola(x) };
-        for step in [1e-4, 1e-2, 2.1, 30.0, 1e6] {
+        for step in [1e-4, 1e-2, 1.95, 2.1, 30.0, 1e6] {
             for (name, f) in [
                 ("parabola", &parabola as &dyn Fn(f64) -> _),
                 ("quartic", &quartic),

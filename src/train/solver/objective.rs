@@ -283,3 +283,18 @@ impl<'a, P: Fn(usize) -> usize> OnRows<'a> for SampleOf<'a, '_, P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What f32 takes from the weights, the bias gives back at the mean.
+    #[test]
+    fn the_bias_makes_up_for_what_rounding_takes_from_the_weights() {
+        let scaling = Scaling { mean: vec![900.0, 1000.0], deviation: vec![1.0, 1.0], kurtosis: vec![1.0, 1.0] };
+        let model = scaling.model(&[1.0 / 3.0, -0.3, 0.5], 1).expect("finite weights");
+        let weight = |feature| f64::from(model.parameters().weight(feature, 0));
+        let at_mean = weight(0) * 900.0 + weight(1) * 1000.0 + f64::from(model.bias()[0]);
+        assert!((at_mean - 0.5).abs() < 1e-7, "{at_mean}");
+    }
+}
