@@ -194,7 +194,8 @@ fn weighted_smoothed_and_ignored_rows_converge_to_their_optima() {
     let weighting: Value = serde_json::from_str(WEIGHTING).expect("the optima are JSON");
     let mut failures = Failures::default();
     let entries = weighting["optima"].as_array().expect("a list");
-    for entry in entries {
+    let stride = if is_emulated() { 7 } else { 1 };
+    for entry in entries.iter().step_by(stride) {
         let set = Set::read(entry["data"].as_str().expect("a name"));
         let rows = entry["rows"].as_u64().expect("rows") as usize;
         let (l2, standardized) = (entry["l2"].as_f64().expect("l2"), entry["standardized"] == true);
