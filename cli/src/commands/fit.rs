@@ -149,13 +149,11 @@ fn run_here(args: &FitArgs) -> Result<(), Failure> {
     memory::check("fit in")?;
     let start = Instant::now();
     let mut passes = Passes::new(args.json);
-    let mut stopping = |pass: &Pass, l2: f64, out: &mut Output| {
-        let said = passes.pass(pass, l2, out);
-        if said.is_err() || (out.is_closed() && save.is_none()) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+    let mut failure = None;
+    let mut watch = |pass: &Pass, l2: f64| {
+        failure = failure.take().or_else(|| passes.pass(pass, l2, &mut out).err());
+        let is_over = failure.is_some() || (out.is_closed() && save.is_none());
+        if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let settings = Lbfgs::default()
         .standardize(args.standardize)
@@ -168,7 +166,7 @@ fn run_here(args: &FitArgs) -> Result<(), Failure> {
     let (path, fit) = match args.l2 {
         Some(l2) => {
             let settings = settings.l2(l2).loss_tolerance(args.tolerance);
-            (None, settings.fit_with(None, part, |pass| stopping(pass, l2, &mut out))?)
+            (None, settings.fit_with(None, part, |pass| watch(pass, l2))?)
         }
         None => {
             let scoring = match args.scoring {
@@ -176,16 +174,18 @@ fn run_here(args: &FitArgs) -> Result<(), Failure> {
                 Score::Accuracy => Scoring::Accuracy,
             };
             let scored = settings.clone().loss_tolerance(SCORED.max(args.tolerance));
-            let path =
-                scored.path_with(&STRENGTHS, part, held_out, scoring, |l2, pass| stopping(pass, l2, &mut out))?;
+            let path = scored.path_with(&STRENGTHS, part, held_out, scoring, |l2, pass| watch(pass, l2))?;
             let l2 = path.best().l2;
             let settings = settings.l2(l2).loss_tolerance(args.tolerance);
             let start = Some(&path.best().fit.model);
-            let fit = settings.fit_with(start, whole, |pass| stopping(pass, l2, &mut out))?;
+            let fit = settings.fit_with(start, whole, |pass| watch(pass, l2))?;
             (Some(path), fit)
         }
     };
     passes.finish();
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
     let train_seconds = start.elapsed().as_secs_f64();
     if out.is_closed() && save.is_none() {
         return Ok(());
