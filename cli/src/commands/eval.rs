@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::HumanCount;
 use serde::Serialize;
-use softreg::{Dataset, SoftmaxRegression, metrics};
+use softreg::metrics::{self, ClassificationReport};
 
 use super::ComputeArgs;
-use crate::data_source::{DataArgs, pieces};
+use crate::data_source::DataArgs;
 use crate::memory;
 use crate::model_file::{self, CLASSES};
 use crate::report::{Failure, Output, finite};
@@ -75,23 +75,13 @@ fn run_here(args: &EvalArgs) -> Result<(), Failure> {
         report.test_log_loss
     ))?;
 
-    say_confusion(&confusion(&model, &test)?, &mut out)?;
+    let (truth, predicted) = (test.labels(), model.predict(test.x())?);
+    say_confusion(&metrics::confusion_matrix(&truth, &predicted, CLASSES)?, &mut out)?;
     out.line("")?;
-    out.line(model.report(&test)?)
+    out.line(ClassificationReport::new(&truth, &predicted, CLASSES)?)
 }
 
-/// How often each digit was taken for each, `[truth, predicted]`. The test set is gone through in pieces: beside it, no
-/// memory grows with it.
-fn confusion(model: &SoftmaxRegression, test: &Dataset) -> Result<Vec<u64>, Failure> {
-    let mut sum = vec![0; CLASSES * CLASSES];
-    for piece in pieces(test) {
-        let counts = metrics::confusion_matrix(&piece.labels(), &model.predict(piece.x())?, CLASSES)?;
-        sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-    }
-    Ok(sum)
-}
-
-/// A row for each digit shown, a column for each digit the model saw in it. A dot stands for none, so that the
+/// How often each digit was taken for each, `[truth, predicted]`: a row for each digit shown, a column for each digit the model saw in it. A dot stands for none, so that the
 /// mistakes stand out.
 fn say_confusion(counts: &[u64], out: &mut Output) -> Result<(), Failure> {
     let width = counts.iter().max().map_or(1, |most| most.to_string().len());
