@@ -19,6 +19,8 @@ mod objective;
 mod path;
 mod preconditioner;
 mod report;
+mod scaling;
+mod solve;
 
 pub use lbfgs::Lbfgs;
 pub use path::{Path, PathPoint, Scoring};
