@@ -4,6 +4,7 @@
 
 use crate::support::failures::Failures;
 use crate::support::levels::levels;
+use crate::support::npy;
 use serde_json::Value;
 use softreg::mnist::{self, Mnist};
 use softreg::{Level, Reduction, Sgd, SoftmaxRegression, Trainer};
@@ -34,28 +35,17 @@ impl Golden {
         let run: Value = serde_json::from_str(RUN).expect("the golden run is JSON");
         let number = |value: &Value| value.as_f64().expect("a number");
         let steps = run["loss_sum_at_step"].as_object().expect("losses by step");
+        let (weights, width) = npy::read(WEIGHTS);
+        assert_eq!((weights.len(), width), (7840, 10), "the golden weights");
         let losses = steps.iter().map(|(step, loss)| (step.parse().expect("a step"), number(loss)));
         Self {
             losses: losses.collect(),
-            weights: read_npy(WEIGHTS, "(784, 10)"),
+            weights: weights.into_iter().map(f64::from).collect(),
             bias: run["b"].as_array().expect("ten biases").iter().map(number).collect(),
             correct: run["test_correct_of_10000"].as_u64().expect("a count"),
             log_loss: number(&run["test_mean_log_loss"]),
         }
     }
-}
-
-/// A `.npy` file of version 1, little-endian f32, row-major, of this shape as Python writes it.
-fn read_npy(file: &[u8], shape: &str) -> Vec<f64> {
-    let (magic, rest) = file.split_at(8);
-    assert_eq!(magic, b"\x93NUMPY\x01\x00", "a .npy file of version 1");
-    let (length, rest) = rest.split_at(2);
-    let (header, data) = rest.split_at(usize::from(u16::from_le_bytes([length[0], length[1]])));
-    let header = std::str::from_utf8(header).expect("a header in ASCII");
-    for entry in ["'descr': '<f4'", "'fortran_order': False", &format!("'shape': {shape}")] {
-        assert!(header.contains(entry), "{entry} in {header}");
-    }
-    data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes).into()).collect()
 }
 
 /// Trains at this level and says everything in which the run differs from the golden one.

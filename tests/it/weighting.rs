@@ -4,56 +4,40 @@
 
 use crate::support::expect::{self, wide};
 use crate::support::levels::levels;
+use crate::support::targets::Ingredients;
 use proptest::prelude::*;
 use softreg::{Batch, Dataset, Error, Matrix, Sgd, SoftmaxRegression, Targets, Trainer, kernel};
 
 const IGNORED: u32 = 77;
 
-/// What targets are made of, `classes` of them.
+/// Rows, and what their targets are made of.
 #[derive(Clone, Debug)]
 struct Made {
     classes: usize,
     labels: Vec<u32>,
-    soft: Option<Vec<f32>>,
-    rows: Option<Vec<f32>>,
-    class_weights: Option<Vec<f32>>,
-    smoothing: Option<f32>,
-    ignores: bool,
+    of: Ingredients,
     logits: Vec<f32>,
 }
 
 impl Made {
     fn targets(&self) -> Result<Targets<'_>, Error> {
-        let mut targets = match &self.soft {
-            Some(soft) => Targets::from_probabilities(soft, self.classes)?,
-            None => Targets::from_u32(&self.labels),
-        };
-        if let Some(weights) = &self.rows {
-            targets = targets.with_row_weights(weights)?;
-        }
-        if let Some(weights) = &self.class_weights {
-            targets = targets.with_class_weights(weights);
-        }
-        if let Some(smoothing) = self.smoothing {
-            targets = targets.with_label_smoothing(smoothing)?;
-        }
-        Ok(if self.ignores { targets.with_ignored_label(IGNORED) } else { targets })
+        self.of.targets(&self.labels, self.classes)
     }
 
     /// The target of each row for each class.
     fn written_out(&self) -> Vec<f64> {
         let mut all = Vec::new();
         for (row, &label) in self.labels.iter().enumerate() {
-            let base: Vec<f64> = match &self.soft {
+            let base: Vec<f64> = match &self.of.soft {
                 Some(soft) => wide(&soft[row * self.classes..][..self.classes]),
                 None => (0..self.classes).map(|class| f64::from(u8::from(class == label as usize))).collect(),
             };
-            let smoothing = f64::from(self.smoothing.unwrap_or(0.0));
+            let smoothing = f64::from(self.of.smoothing.unwrap_or(0.0));
             let share = smoothing * base.iter().sum::<f64>() / self.classes as f64;
-            let ignored = self.soft.is_none() && self.ignores && label == IGNORED;
-            let row_weight = if ignored { 0.0 } else { self.rows.as_ref().map_or(1.0, |rows| f64::from(rows[row])) };
+            let ignored = self.of.soft.is_none() && self.of.ignored == Some(label);
+            let row_weight = if ignored { 0.0 } else { self.of.rows.as_ref().map_or(1.0, |rows| f64::from(rows[row])) };
             all.extend(base.iter().enumerate().map(|(class, t)| {
-                let class_weight = self.class_weights.as_ref().map_or(1.0, |weights| f64::from(weights[class]));
+                let class_weight = self.of.class_weights.as_ref().map_or(1.0, |weights| f64::from(weights[class]));
                 ((1.0 - smoothing) * t + share) * class_weight * row_weight
             }));
         }
@@ -74,11 +58,12 @@ fn made() -> impl Strategy<Value = Made> {
             prop::collection::vec(-8.0f32..8.0, rows * classes),
         )
             .prop_map(move |(mut labels, soft, rows, class_weights, smoothing, logits)| {
-                let ignores = labels.contains(&IGNORED);
+                let ignored = labels.contains(&IGNORED).then_some(IGNORED);
                 if soft.is_some() {
                     labels.fill(0);
                 }
-                Made { classes, labels, soft, rows, class_weights, smoothing, ignores, logits }
+                let of = Ingredients { soft, rows, class_weights, smoothing, ignored };
+                Made { classes, labels, of, logits }
             })
     })
 }
@@ -116,8 +101,11 @@ proptest! {
         };
         let copied = Made {
             labels: picked.iter().map(|&row| made.labels[row]).collect(),
-            soft: made.soft.as_ref().map(|soft| pick(soft, made.classes)),
-            rows: made.rows.as_ref().map(|rows| pick(rows, 1)),
+            of: Ingredients {
+                soft: made.of.soft.as_ref().map(|soft| pick(soft, made.classes)),
+                rows: made.of.rows.as_ref().map(|rows| pick(rows, 1)),
+                ..made.of.clone()
+            },
             logits: pick(&made.logits, made.classes),
             ..made.clone()
         };

@@ -12,3 +12,4 @@ pub(crate) mod levels;
 pub(crate) mod npy;
 pub(crate) mod random;
 pub(crate) mod reference;
+pub(crate) mod targets;
