@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 /// ```
 ///
 /// No setting depends on the scale of the features, and none has to be tried out but `l2`. That a fit ends by a limit
-/// instead of converging is said by its [`Report`], and is no error. The result is the same to the last bit at any number
+/// instead of converging is said by its [`Report`](crate::Report), and is no error. The result is the same to the last bit at any number
 /// of threads.
 ///
 /// Memory, beside the rows: `2 * memory + 6` vectors of 8 bytes a parameter, the preconditioner's `16 * features^2` bytes,
