@@ -18,7 +18,7 @@
 //!
 //! The floors of the house, from the top, each using only those below it:
 //!
-//! - [`Trainer`]: steps over batches; [`Sgd`]: the update rule's settings.
+//! - [`Trainer`]: steps over batches, by an [`Optimizer`] and a [`Schedule`] of its learning rate.
 //! - [`Dataset`] and [`Batches`]: rows and their order; [`mnist`] and [`idx`]: the files.
 //! - [`SoftmaxRegression`]: the model; [`metrics`]; with the feature `safetensors`, its files.
 //! - [`kernel`]: the arithmetic, as safe functions that each take an [`Exec`].
@@ -58,9 +58,9 @@ pub use matrix::{Batch, Matrix, Targets};
 pub use model::ModelFile;
 pub use model::{SoftmaxRegression, metrics};
 pub use parameters::Parameters;
+pub use train::{Adagrad, Adam, AdamW, Optimizer, Plateau, Reduction, RmsProp, Schedule, Sgd, Trainer};
 #[cfg(feature = "fit")]
 pub use train::{Fit, Lbfgs, Pass, Path, PathPoint, Report, Scoring, Stop};
-pub use train::{Reduction, Sgd, Trainer};
 
 /// Runs the README's examples as tests.
 #[cfg(all(doctest, feature = "mnist"))]

@@ -177,6 +177,37 @@ impl Parameters {
         self.bias.fill(0.0);
     }
 
+    /// Makes all equal to a value, but for what fills the last panels up.
+    pub(crate) fn fill(&mut self, value: f32) {
+        self.clear();
+        self.bias.fill(value);
+        for feature in 0..self.features {
+            for class in 0..self.classes() {
+                *self.weight_mut(feature, class) = value;
+            }
+        }
+    }
+
+    /// The same with one class more, whose weights and bias are `value`.
+    pub(crate) fn with_class(&self, value: f32) -> Result<Self> {
+        let mut wider = Self::try_zeros(self.features, self.classes().saturating_add(1))?;
+        wider.fill(value);
+        wider.bias[..self.classes()].copy_from_slice(&self.bias);
+        for feature in 0..self.features {
+            for class in 0..self.classes() {
+                *wider.weight_mut(feature, class) = self.weight(feature, class);
+            }
+        }
+        Ok(wider)
+    }
+
+    /// A copy, where there is memory for one.
+    pub(crate) fn try_clone(&self) -> Result<Self> {
+        let mut copy = Self::try_zeros(self.features, self.classes())?;
+        copy.copy_from(self);
+        Ok(copy)
+    }
+
     /// Takes over values of the same shape without a new allocation.
     pub(crate) fn copy_from(&mut self, other: &Self) {
         self.lines.copy_from_slice(&other.lines);

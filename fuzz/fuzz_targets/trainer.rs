@@ -177,7 +177,7 @@ fuzz_target!(|input: Input| {
     let reduction = if input.mean { Reduction::Mean } else { Reduction::Sum };
     let start = |w: &[f32], b: &[f32]| {
         let model = SoftmaxRegression::from_row_major(w, b, features, classes).expect("the lengths fit");
-        Trainer::new(model.with_level(level), Sgd::new(rate)).reduction(reduction)
+        Trainer::new(model.with_level(level), Sgd::new(rate.into())).reduction(reduction)
     };
     let mut trainer = start(&w, &b);
 

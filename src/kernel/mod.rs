@@ -27,6 +27,7 @@
 
 mod block_sparse;
 mod class_lanes;
+mod descent;
 mod exp;
 mod feature_lanes;
 mod forward;
@@ -47,6 +48,7 @@ use crate::exec::Exec;
 use crate::matrix::{AnyRows, Batch, FeatureOrder, Matrix, OnRows, Targets};
 use crate::parameters::Parameters;
 use crate::simd::Element;
+pub(crate) use descent::{Adagrad, Adam, CentredRmsProp, Descent, DescentRule, Momentum, RmsProp};
 use exp::Exp;
 use forward::Forward;
 use output::Panels;
@@ -55,8 +57,8 @@ use rule::Linear;
 pub use softmax::Loss;
 use softmax::{CrossEntropy, Form, Softmax, sum};
 pub use sweep::Sweep;
-use update::{Apply, Update, UpdateBias};
-use vector::{AllFinite, Bound, Largest};
+use update::{Update, UpdateBias};
+use vector::{AllFinite, Bound, Largest, Mix, SumOfSquares};
 
 /// Logits `[n, classes] = x [n, features] * weights [features, classes] + bias [classes]`.
 ///
@@ -189,6 +191,17 @@ pub fn gradient(exec: impl Into<Exec>, x: Matrix<'_>, residual: &[f32], gradient
     update(exec.into(), x, FeatureOrder::Natural, residual, Linear::REPLACE, Pass::Only, gradient)
 }
 
+/// [`gradient`] after [`loss`] of the same batch, in either order. In permuted order, scale and residual are finite.
+pub(crate) fn gradient_in_order(
+    exec: Exec,
+    x: Matrix<'_>,
+    order: FeatureOrder,
+    residual: &[f32],
+    gradient: &mut Parameters,
+) -> Result<()> {
+    update(exec, x, order, residual, Linear::REPLACE, Pass::Second, gradient)
+}
+
 /// As [`gradient`], but adds to what `gradient` holds.
 ///
 /// # Errors
@@ -274,11 +287,6 @@ pub fn exp(exec: impl Into<Exec>, values: &mut [f32]) {
     exec.into().run_here(Exp(values));
 }
 
-/// A step with a gradient that was computed before: `parameters -= learning_rate * gradient`. Both have the same shape.
-pub(crate) fn apply_gradient(exec: Exec, gradient: &Parameters, learning_rate: f32, parameters: &mut Parameters) {
-    exec.run_here(Apply { gradient, rule: Linear::accumulate(-learning_rate), parameters });
-}
-
 /// Whether every weight and every bias is finite.
 pub(crate) fn all_finite(exec: Exec, parameters: &Parameters) -> bool {
     exec.run_here(AllFinite(parameters))
@@ -300,6 +308,16 @@ pub(crate) fn largest(exec: Exec, values: &[f32]) -> f32 {
 pub(crate) fn largest_parameter(exec: Exec, parameters: &Parameters) -> f32 {
     let lines = parameters.lines().iter().map(|line| largest(exec, &line.0));
     lines.fold(largest(exec, parameters.bias()), f32::max)
+}
+
+/// `mean += share * (values - mean)`, of one shape.
+pub(crate) fn mix(exec: Exec, mean: &mut Parameters, values: &Parameters, share: f32) {
+    exec.run_here(Mix { mean, values, share });
+}
+
+/// The sum of the squares of all weights and biases.
+pub(crate) fn sum_of_squares(exec: Exec, parameters: &Parameters) -> f64 {
+    exec.run_here(SumOfSquares(parameters))
 }
 
 fn expect_classes(found: usize) -> Result<()> {

@@ -2,9 +2,8 @@
 //! update kernel is generic over the rule. See `output.rs` for where sums are written.
 //!
 //! A kernel updates A once per block of rows. A rule must therefore be linear in the sums: applied to each partial sum in
-//! turn it gives the same A as applied once to the whole sum. A rule that is not linear, such as RMSProp or Adam, needs the
-//! whole sum first: accumulate it into scratch that the trainer owns, then apply the rule to the scratch, the parameters
-//! and its own state.
+//! turn it gives the same A as applied once to the whole sum. Rules that are not, such as Adam's, need the whole gradient
+//! first: they are in `descent`.
 
 use crate::simd::Simd;
 

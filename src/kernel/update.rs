@@ -10,8 +10,7 @@ use super::rule::Rule;
 use crate::exec::Divide;
 use crate::layout::{Lanes, Line, PANEL};
 use crate::matrix::AnyRows;
-use crate::parameters::Parameters;
-use crate::simd::{Element, Kernel, Simd, load_start, padded, store_start};
+use crate::simd::{Element, Kernel, Simd, load_start, padded};
 
 /// `A [features, classes] = rule(A, x^T [features, n] * residual [n, classes])`. The fields' shapes are checked by who
 /// makes one.
@@ -94,32 +93,6 @@ impl<R: Rule> Kernel for UpdateBias<'_, R> {
             for (bias, &lane) in bias.iter_mut().zip(lanes.as_ref()) {
                 *bias = lane;
             }
-        }
-    }
-}
-
-/// `A = rule(A, gradient)` of weights and bias, whose shape is the gradient's.
-pub(super) struct Apply<'a, R> {
-    pub(super) gradient: &'a Parameters,
-    pub(super) rule: R,
-    pub(super) parameters: &'a mut Parameters,
-}
-
-impl<R: Rule> Kernel for Apply<'_, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { gradient, rule, parameters } = self;
-        let (lines, bias) = parameters.parts_mut();
-        for (a, sum) in lines.iter_mut().zip(gradient.lines()) {
-            for (a, sum) in S::arrays_mut(&mut a.0).0.iter_mut().zip(S::arrays(&sum.0).0) {
-                simd.store(rule.apply(simd, simd.load(sum), simd.load(a)), a);
-            }
-        }
-        for (a, sum) in bias.chunks_mut(S::LANES).zip(gradient.bias().chunks(S::LANES)) {
-            let new = rule.apply(simd, load_start(simd, sum), load_start(simd, a));
-            store_start(simd, new, a);
         }
     }
 }

@@ -3,10 +3,10 @@
 #![allow(clippy::needless_range_loop, reason = "loops over a const number of sums, which must unroll")]
 
 use crate::exec::Exec;
-use crate::layout::Line;
+use crate::layout::{Line, PANEL};
 use crate::matrix::{AnyRows, OnRows};
 use crate::parameters::Parameters;
-use crate::simd::{Element, Kernel, Simd, load_start};
+use crate::simd::{Element, Kernel, Simd, load_start, store_start};
 
 /// Independent sums, so that none waits for another: two multiply-adds a cycle take four cycles each.
 const SUMS: usize = 8;
@@ -33,6 +33,53 @@ impl Kernel for AllFinite<'_> {
             sums[0] = simd.mul_add(load_start(simd, bias), zero, sums[0]);
         }
         total(simd, sums) == 0.0
+    }
+}
+
+/// `mean += share * (values - mean)`
+pub(super) struct Mix<'a> {
+    pub(super) mean: &'a mut Parameters,
+    pub(super) values: &'a Parameters,
+    pub(super) share: f32,
+}
+
+impl Kernel for Mix<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let (lines, bias) = self.mean.parts_mut();
+        for (Line(mean), Line(values)) in lines.iter_mut().zip(self.values.lines()) {
+            mix(simd, mean, values, self.share);
+        }
+        mix(simd, bias, self.values.bias(), self.share);
+    }
+}
+
+#[inline(always)]
+fn mix<S: Simd>(simd: S, mean: &mut [f32], values: &[f32], share: f32) {
+    for (mean, values) in mean.chunks_mut(S::LANES).zip(values.chunks(S::LANES)) {
+        let (old, new) = (load_start(simd, mean), load_start(simd, values));
+        store_start(simd, simd.mul_add(simd.splat(share), simd.sub(new, old), old), mean);
+    }
+}
+
+/// The sum of the squares of all parameters, in f64: what f32 holds does not overflow it.
+pub(super) struct SumOfSquares<'a>(pub(super) &'a Parameters);
+
+impl Kernel for SumOfSquares<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) -> f64 {
+        let mut sums = [0.0; PANEL];
+        for line in self.0.lines().iter().map(|line| &line.0[..]).chain(self.0.bias().chunks(PANEL)) {
+            for (sum, &value) in sums.iter_mut().zip(line) {
+                let value = f64::from(value);
+                *sum += value * value;
+            }
+        }
+        sums.iter().sum()
     }
 }
 

@@ -77,6 +77,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn sqrt(self, v: __m256) -> __m256 {
+        arithmetic!(_mm256_sqrt_ps(v))
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         arithmetic!(_mm256_fmadd_ps(a, b, c))
     }

@@ -95,6 +95,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn sqrt(self, v: __m512) -> __m512 {
+        arithmetic!(_mm512_sqrt_ps(v))
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         arithmetic!(_mm512_fmadd_ps(a, b, c))
     }

@@ -108,6 +108,8 @@ pub(crate) trait Simd: Copy + Debug + Send + Sync + 'static {
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a / b`
     fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The square root, rounded to nearest; NaN below 0.
+    fn sqrt(self, v: Self::Vector) -> Self::Vector;
     /// `a * b + c`, rounded once where the set fuses them and twice where it does not.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// The larger of `a` and `b`; either of them where one is NaN.

@@ -58,6 +58,11 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn sqrt(self, v: float32x4_t) -> float32x4_t {
+        arithmetic!(vsqrtq_f32(v))
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
         arithmetic!(vfmaq_f32(c, a, b))
     }

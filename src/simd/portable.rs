@@ -74,6 +74,16 @@ impl Simd for Portable {
         a.zip(b, |a, b| a / b)
     }
 
+    // Not libm's where `std` has the instruction; both round to nearest.
+    #[inline(always)]
+    fn sqrt(self, F32x4(v): F32x4) -> F32x4 {
+        #[cfg(feature = "std")]
+        let root = f32::sqrt;
+        #[cfg(not(feature = "std"))]
+        let root = libm::sqrtf;
+        F32x4([root(v[0]), root(v[1]), root(v[2]), root(v[3])])
+    }
+
     // Not f32::mul_add: without a fused instruction that is a call into a software library.
     #[inline(always)]
     fn mul_add(self, a: F32x4, b: F32x4, c: F32x4) -> F32x4 {

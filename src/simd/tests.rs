@@ -151,6 +151,7 @@ impl Kernel for Arithmetic {
             check("sub", simd.sub(va, vb), &|i| [a(i) - b(i)].into());
             check("mul", simd.mul(va, vb), &|i| [a(i) * b(i)].into());
             check("div", simd.div(va, vb), &|i| [a(i) / b(i)].into());
+            check("sqrt", simd.sqrt(va), &|i| [a(i).sqrt()].into());
             check("mul_add", simd.mul_add(va, vb, vc), &|i| [a(i).mul_add(b(i), c(i)), a(i) * b(i) + c(i)].into());
             let larger = |i| if a(i) > b(i) { [a(i)] } else { [b(i)] };
             let either = |i| {

@@ -1,11 +1,17 @@
-//! Training: the trainer and the update rules' settings. The arithmetic is in `kernel`, the batches are `data`'s.
+//! Training: the trainer, the optimizers' and schedules' settings, and the solver. The arithmetic is in `kernel`, the batches
+//! are `data`'s.
 
+mod guard;
+mod memory;
 mod optimizer;
+mod schedule;
 #[cfg(feature = "fit")]
 mod solver;
 mod trainer;
+mod weights;
 
-pub use optimizer::Sgd;
+pub use optimizer::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
+pub use schedule::{Plateau, Schedule};
 #[cfg(feature = "fit")]
 pub use solver::{Fit, Lbfgs, Pass, Path, PathPoint, Report, Scoring, Stop};
 pub use trainer::{Reduction, Trainer};

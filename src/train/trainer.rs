@@ -1,17 +1,22 @@
-//! The trainer: a model, an update rule, and the buffers that a step needs. Where batches come from is `data`.
+//! The trainer: a model, an optimizer, and the buffers that a step needs. Where batches come from is `data`; the settings are
+//! in `optimizer` and `schedule`.
 
-use super::optimizer::Sgd;
+use super::guard::Guard;
+use super::memory::Memory;
+use super::optimizer::{Optimizer, check_learning_rate};
+use super::schedule::{PlateauState, Schedule};
+use super::weights::Weights;
 use crate::error::{Error, Result};
-use crate::kernel::{self, Loss, Sweep, plan};
-use crate::matrix::{Batch, FeatureOrder, Matrix, Permutation};
+use crate::kernel::{self, Descent, Loss, Sweep, plan};
+use crate::matrix::{Batch, FeatureOrder, Matrix};
 use crate::memory;
 use crate::model::SoftmaxRegression;
 use crate::parameters::Parameters;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// How the losses of a batch's rows become the one that is minimised.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Reduction {
     /// Their mean: the sum over the sum of the rows' weights. A step's length does not depend on the batch.
     #[default]
@@ -27,7 +32,7 @@ pub enum Reduction {
 ///
 /// let x = Matrix::from_f32(&[0.0, 1.0, 1.0, 0.0], 2)?;
 /// let batch = Batch::new(x, Targets::from_u8(&[0, 1]))?;
-/// let mut trainer = Trainer::new(SoftmaxRegression::zeros(2, 2), Sgd::new(1.0));
+/// let mut trainer = Trainer::new(SoftmaxRegression::zeros(2, 2), Sgd::new(1.0)); // or AdamW::new(1e-3), ...
 /// let first = trainer.step(batch)?;
 /// let second = trainer.step(batch)?;
 /// assert!(second < first);
@@ -38,27 +43,51 @@ pub enum Reduction {
 /// [`Exec`](crate::Exec).
 #[derive(Clone, Debug)]
 pub struct Trainer {
-    model: SoftmaxRegression,
-    sgd: Sgd,
-    reduction: Reduction,
+    weights: Weights,
+    settings: Settings,
+    progress: Progress,
+    /// What the optimizer remembers; from the first step on that is not plain SGD's.
+    memory: Option<Memory>,
+    guard: Guard,
+    workspace: Workspace,
+}
+
+/// What the user asks for.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Settings {
+    pub(super) optimizer: Optimizer,
+    pub(super) reduction: Reduction,
+    pub(super) schedule: Schedule,
+    pub(super) clip_norm: Option<f64>,
+    pub(super) clip_value: Option<f64>,
+    /// The step from whose parameters on a mean is taken.
+    pub(super) average_from: Option<u64>,
+}
+
+/// How far the training has come.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Progress {
+    pub(super) steps: u64,
+    /// Steps whose parameters the mean is of.
+    pub(super) averaged: u64,
+    pub(super) plateau: PlateauState,
+}
+
+/// Buffers, each as large as the largest batch so far asked for.
+#[derive(Clone, Debug, Default)]
+struct Workspace {
     /// `[n, classes]`: the logits of a step, then `p - y` in their place.
     logits: Vec<f32>,
     /// `[n]`
     losses: Vec<f64>,
-    /// The gradient of a large batch.
-    swept: Option<Swept>,
-    permuted: Option<Permuted>,
-    /// A bound of the parameters' magnitudes, where one is known.
-    bound: Option<f64>,
-    /// What the parameters were before a step that might ruin them.
-    backup: Option<Parameters>,
-}
-
-/// The sweep over a batch that is larger than a cache, and the gradient that it leaves.
-#[derive(Clone, Debug)]
-struct Swept {
+    /// For batches that are larger than a cache.
     sweep: Sweep,
-    gradient: Parameters,
+    /// The gradient, where a step needs it as a whole.
+    gradient: Option<Parameters>,
+    /// What the parameters and the states were before a step that might ruin them.
+    backup: Vec<Parameters>,
 }
 
 /// Where a step's gradient comes from.
@@ -70,240 +99,411 @@ enum Source {
     Sweep,
 }
 
-/// The parameters in the permutation of block-sparse rows.
-#[derive(Clone, Debug)]
-struct Permuted {
-    permutation: Arc<Permutation>,
-    parameters: Parameters,
-    newest: Newest,
-}
-
-/// Which of the model and its permuted copy has the last step.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Newest {
-    Both,
-    Model,
-    Permuted,
-}
-
 impl Trainer {
     /// Starts from a model as it is; its level and threads are the trainer's.
     #[must_use]
-    pub const fn new(model: SoftmaxRegression, sgd: Sgd) -> Self {
+    pub fn new(model: SoftmaxRegression, optimizer: impl Into<Optimizer>) -> Self {
         Self {
-            model,
-            sgd,
-            reduction: Reduction::Mean,
-            logits: Vec::new(),
-            losses: Vec::new(),
-            swept: None,
-            permuted: None,
-            bound: None,
-            backup: None,
+            weights: Weights::new(model),
+            settings: Settings {
+                optimizer: optimizer.into(),
+                reduction: Reduction::Mean,
+                schedule: Schedule::constant(),
+                clip_norm: None,
+                clip_value: None,
+                average_from: None,
+            },
+            progress: Progress { steps: 0, averaged: 0, plateau: PlateauState::START },
+            memory: None,
+            guard: Guard::default(),
+            workspace: Workspace::default(),
         }
     }
 
     /// The same trainer with another reduction of the loss; the mean unless told.
     #[must_use]
     pub const fn reduction(mut self, reduction: Reduction) -> Self {
-        self.reduction = reduction;
+        self.settings.reduction = reduction;
         self
+    }
+
+    /// The same trainer with a learning rate that changes from step to step; constant unless told.
+    #[must_use]
+    pub const fn schedule(mut self, schedule: Schedule) -> Self {
+        self.settings.schedule = schedule;
+        self
+    }
+
+    /// The same trainer with gradients whose norm, over all weights and biases, is at most this: a longer one is multiplied
+    /// by `largest / (norm + 1e-6)`, as in PyTorch. It is that of the loss as it is reduced, before any decay.
+    #[must_use]
+    pub const fn clip_norm(mut self, largest: f64) -> Self {
+        self.settings.clip_norm = Some(largest);
+        self
+    }
+
+    /// The same trainer with gradients each of whose elements is at most this in magnitude; after
+    /// [`clip_norm`](Self::clip_norm), where both are asked for.
+    #[must_use]
+    pub const fn clip_value(mut self, largest: f64) -> Self {
+        self.settings.clip_value = Some(largest);
+        self
+    }
+
+    /// The same trainer with a mean of the parameters after each step, from that step on, counted from 0 (Polyak, Juditsky:
+    /// "Acceleration of stochastic approximation by averaging", 1992): see [`averaged_model`](Self::averaged_model).
+    #[must_use]
+    pub const fn averaging(mut self, from: u64) -> Self {
+        self.settings.average_from = Some(from);
+        self
+    }
+
+    /// Another learning rate from the next step on, which checks it. A schedule multiplies it as it did the old one.
+    pub const fn set_learning_rate(&mut self, learning_rate: f64) {
+        *self.settings.optimizer.learning_rate_mut() = learning_rate;
+    }
+
+    /// The learning rate of the next step: as it was given, times what the schedule makes of it.
+    #[must_use]
+    pub fn learning_rate(&self) -> f64 {
+        let Settings { optimizer, schedule, .. } = &self.settings;
+        optimizer.learning_rate() * schedule.factor(self.progress.steps) * self.progress.plateau.factor
+    }
+
+    /// The optimizer.
+    #[must_use]
+    pub const fn optimizer(&self) -> &Optimizer {
+        &self.settings.optimizer
+    }
+
+    /// The number of steps so far.
+    #[must_use]
+    pub const fn steps(&self) -> u64 {
+        self.progress.steps
     }
 
     /// One step on a batch. Returns the batch's loss before the step, in nats: the mean or the sum over its rows, as the
     /// reduction says.
     ///
     /// Allocates only where the batch has more rows or more bytes than any before it, where its rows come from another dataset than those
-    /// before and skip zeros ([`Dataset::skip_zeros`](crate::Dataset::skip_zeros)), or for the first step whose
-    /// parameters might overflow.
+    /// before and skip zeros ([`Dataset::skip_zeros`](crate::Dataset::skip_zeros)), or for the first step of an optimizer
+    /// that remembers something or whose parameters might overflow.
     ///
     /// # Errors
     /// [`Error::Size`] for an empty batch, [`Error::Shape`], [`Error::Label`] or [`Error::Target`] for one that does not
-    /// fit the model, [`Error::NoWeight`] where all rows have weight 0, [`Error::Setting`] for a learning rate that is not
-    /// a finite number above 0, [`Error::NonFiniteLoss`] where the loss is NaN or infinite, [`Error::NonFiniteStep`]
-    /// where a parameter would become so, [`Error::Memory`]. The model is then as it was.
+    /// fit the model, [`Error::NoWeight`] where all rows have weight 0, [`Error::Setting`] for a setting of the optimizer,
+    /// the schedule or the clipping that is out of its range, or a learning rate that the schedule has brought to 0,
+    /// [`Error::NonFiniteLoss`] where the loss is NaN or infinite, [`Error::NonFiniteStep`] where a parameter or what the
+    /// optimizer remembers would become so, [`Error::Memory`]. Model and optimizer are then as they were.
     pub fn step(&mut self, batch: Batch<'_>) -> Result<f64> {
+        let Loss { sum, weight } = self.step_of(batch)?;
+        Ok(match self.settings.reduction {
+            Reduction::Sum => sum,
+            Reduction::Mean => sum / weight,
+        })
+    }
+
+    /// [`step`](Self::step), with the sum of the losses and of the rows' weights.
+    pub(super) fn step_of(&mut self, batch: Batch<'_>) -> Result<Loss> {
         let rows = batch.x.rows();
         if rows == 0 {
             return Err(Error::Size { what: "rows of the batch", found: 0, expected: "at least 1" });
         }
-        self.sgd.check()?;
-        let order = self.enter_order_of(batch.x)?;
-        let source = source_of(batch.x, order, self.model.classes());
-        let Loss { sum, weight } = match source {
+        let rate = self.settings.check_and_rate(&self.progress)?;
+        let order = self.weights.enter_order_of(batch.x)?;
+        let averages = self.settings.average_from.is_some_and(|from| from <= self.progress.steps);
+        let plain = self.settings.are_plain();
+        if averages || !plain {
+            self.prepare_memory(order)?;
+        }
+        let source = source_of(batch.x, order, self.weights.shape().classes());
+        let loss = match source {
             Source::Residual => self.loss(batch, order)?,
             Source::Sweep => self.sweep(batch)?,
         };
+        let Loss { sum, weight } = loss;
         if weight == 0.0 {
             return Err(Error::NoWeight { rows });
         }
         if !sum.is_finite() {
             return Err(Error::NonFiniteLoss { loss: sum });
         }
-        let (loss, rate) = match self.reduction {
-            Reduction::Sum => (sum, self.sgd.learning_rate()),
-            // In f64, where the weights of rows may sum to more than f32 holds.
-            Reduction::Mean => (sum / weight, (f64::from(self.sgd.learning_rate()) / weight) as f32),
+        // In f64, where the weights of rows may sum to more than f32 holds.
+        let divisor = match self.settings.reduction {
+            Reduction::Sum => 1.0,
+            Reduction::Mean => weight,
         };
-        if self.is_safe(batch.x, rate, weight) {
-            self.update(batch.x, order, source, rate)?;
+        if plain {
+            self.step_plainly(batch.x, order, source, (rate / divisor) as f32, weight)?;
         } else {
-            self.update_carefully(batch.x, source, rate)?;
+            self.descend(batch.x, order, source, rate, 1.0 / divisor)?;
         }
+        if averages {
+            self.average(order);
+        }
+        self.progress.steps += 1;
         Ok(loss)
     }
 
     /// The model as trained so far.
     pub fn model(&mut self) -> &SoftmaxRegression {
-        self.bring_model_up_to_date();
-        &self.model
+        self.weights.model()
     }
 
     /// Gives the model back.
     #[must_use]
-    pub fn into_model(mut self) -> SoftmaxRegression {
-        self.bring_model_up_to_date();
-        self.model
+    pub fn into_model(self) -> SoftmaxRegression {
+        self.weights.into_model()
+    }
+
+    /// The model of the parameters' mean over the steps that [`averaging`](Self::averaging) asks for; `None` before the
+    /// first of them.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub fn averaged_model(&mut self) -> Result<Option<SoftmaxRegression>> {
+        let Some(memory) = &mut self.memory else { return Ok(None) };
+        let model = self.weights.model();
+        memory.enter_order(None, gradient_of(&mut self.workspace.gradient, model)?);
+        let Some(mean) = memory.mean.as_ref().filter(|_| self.progress.averaged > 0) else { return Ok(None) };
+        let mean = SoftmaxRegression::new(mean.clone())?;
+        Ok(Some(mean.with_level(model.level()).with_threads(model.threads())))
+    }
+
+    /// Tells a schedule on a plateau a loss, such as that of a validation split after an epoch; others pass over it.
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteLoss`] for a loss that is NaN or infinite; it does not count.
+    pub fn observe(&mut self, loss: f64) -> Result<()> {
+        if !loss.is_finite() {
+            return Err(Error::NonFiniteLoss { loss });
+        }
+        if let Some(plateau) = self.settings.schedule.plateau() {
+            self.progress.plateau.observe(plateau, loss);
+        }
+        Ok(())
+    }
+
+    /// A class more, after those there are: its weights and bias are 0, what the optimizer remembers of it is as before the
+    /// first step. The model's other parameters and what is remembered of them stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Memory`]; the trainer is then as it was.
+    pub fn add_class(&mut self) -> Result<()> {
+        let model = self.weights.model();
+        let exec = model.exec();
+        let wider = SoftmaxRegression::new(model.parameters().with_class(0.0)?)?;
+        let memory = match &mut self.memory {
+            Some(memory) => {
+                memory.enter_order(None, gradient_of(&mut self.workspace.gradient, model)?);
+                Some(memory.with_class(&self.settings.optimizer)?)
+            }
+            None => None,
+        };
+        self.weights = Weights::new(wider.with_level(exec.level).with_threads(exec.threads));
+        self.memory = memory;
+        self.guard.forget();
+        self.workspace = Workspace::default();
+        Ok(())
     }
 
     /// The forward pass and the losses; leaves `p - y` in the logits.
     fn loss(&mut self, batch: Batch<'_>, order: FeatureOrder) -> Result<Loss> {
-        let (rows, classes) = (batch.x.rows(), self.model.classes());
-        let cells = rows.saturating_mul(classes);
-        memory::grow(&mut self.logits, "logits", cells, 0.0)?;
-        memory::grow(&mut self.losses, "losses", rows, 0.0)?;
-        let parameters = match (&self.permuted, order) {
-            (Some(permuted), FeatureOrder::Permuted) => &permuted.parameters,
-            _ => self.model.parameters(),
-        };
-        let (logits, losses) = (&mut self.logits[..cells], &mut self.losses[..rows]);
-        kernel::loss(self.model.exec(), batch, order, parameters, logits, losses)
+        let Workspace { logits, losses, .. } = &mut self.workspace;
+        let (rows, model) = (batch.x.rows(), self.weights.shape());
+        let cells = rows.saturating_mul(model.classes());
+        memory::grow(logits, "logits", cells, 0.0)?;
+        memory::grow(losses, "losses", rows, 0.0)?;
+        let (logits, losses) = (&mut logits[..cells], &mut losses[..rows]);
+        kernel::loss(model.exec(), batch, order, self.weights.parameters(order), logits, losses)
     }
 
     /// The losses and the gradient in one pass over the rows.
     fn sweep(&mut self, batch: Batch<'_>) -> Result<Loss> {
-        let (model, exec) = (&self.model, self.model.exec());
-        let Swept { sweep, gradient } = match &mut self.swept {
-            Some(swept) => swept,
-            none => none.insert(Swept {
-                sweep: Sweep::new(),
-                gradient: Parameters::try_zeros(model.features(), model.classes())?,
-            }),
-        };
-        let rows = batch.x.rows();
-        memory::grow(&mut self.losses, "losses", rows, 0.0)?;
+        let Workspace { logits, losses, sweep, gradient, .. } = &mut self.workspace;
+        let (rows, model) = (batch.x.rows(), self.weights.shape());
+        let gradient = gradient_of(gradient, model)?;
+        memory::grow(losses, "losses", rows, 0.0)?;
         // For a smaller batch, which is not swept, to allocate nothing.
         let most = plan::most_rows_not_swept(batch.x.row_bytes()).min(rows);
-        memory::grow(&mut self.logits, "logits", most.saturating_mul(model.classes()), 0.0)?;
-        let losses = &mut self.losses[..rows];
-        sweep.run_in_order(exec, batch, FeatureOrder::Natural, model.parameters(), losses, gradient)
+        memory::grow(logits, "logits", most.saturating_mul(model.classes()), 0.0)?;
+        let (losses, order) = (&mut losses[..rows], FeatureOrder::Natural);
+        sweep.run_in_order(model.exec(), batch, order, self.weights.parameters(order), losses, gradient)
     }
 
-    /// Whether no parameter can overflow in a step: a row's `p - y` is at most its weight, and a gradient at most the sum
-    /// of the weights times the largest feature.
-    fn is_safe(&mut self, x: Matrix<'_>, rate: f32, weight: f64) -> bool {
-        // Half of what f32 holds leaves room for every rounding.
-        const LIMIT: f64 = f32::MAX as f64 / 2.0;
-        let exec = self.model.exec();
+    /// A step of plain SGD: fused into the product, where the sweep has not done that.
+    fn step_plainly(
+        &mut self,
+        x: Matrix<'_>,
+        order: FeatureOrder,
+        source: Source,
+        rate: f32,
+        weight: f64,
+    ) -> Result<()> {
+        if self.allows_plainly(x, order, rate, weight) {
+            return self.update(x, order, source, rate);
+        }
+        // If parameters overflow, they are what they were before.
+        self.weights.model();
+        self.guard.forget();
+        self.back_up(FeatureOrder::Natural)?;
+        self.update(x, FeatureOrder::Natural, source, rate)?;
+        self.restore_unless_finite(FeatureOrder::Natural)
+    }
+
+    fn allows_plainly(&mut self, x: Matrix<'_>, order: FeatureOrder, rate: f32, weight: f64) -> bool {
+        let model = self.weights.shape();
         let largest = match x.largest() {
             Some(largest) => largest,
             // To look through the rows costs less than to be careful where they are few.
-            None if x.rows() <= 2 * self.model.classes() => kernel::bound(exec, x),
+            None if x.rows() <= 2 * model.classes() => kernel::bound(model.exec(), x),
             None => return false,
         };
-        let alpha = f64::from(rate) * f64::from(x.scale()).abs().max(1.0);
-        let gradient = weight * f64::from(largest).max(1.0);
-        let parameters = &self.model;
-        let bound = *self.bound.get_or_insert_with(|| largest_parameter(parameters));
-        let next = bound + alpha * gradient;
-        let safe = alpha < LIMIT && gradient < LIMIT && next < LIMIT;
-        if safe {
-            self.bound = Some(next);
-        }
-        safe
+        let bounds = [f64::from(rate), f64::from(x.scale()), weight, f64::from(largest)];
+        self.guard.allows_plain(bounds, (model.exec(), self.weights.parameters(order)))
     }
 
     fn update(&mut self, x: Matrix<'_>, order: FeatureOrder, source: Source, rate: f32) -> Result<()> {
-        let (exec, classes) = (self.model.exec(), self.model.classes());
-        let parameters = match (&mut self.permuted, order) {
-            (Some(permuted), FeatureOrder::Permuted) => {
-                permuted.newest = Newest::Permuted;
-                &mut permuted.parameters
-            }
-            (permuted, _) => {
-                permuted.iter_mut().for_each(|permuted| permuted.newest = Newest::Model);
-                self.model.parameters_mut()
-            }
-        };
-        match (source, &self.swept) {
-            (Source::Sweep, Some(Swept { gradient, .. })) => {
-                kernel::apply_gradient(exec, gradient, rate, parameters);
+        let (exec, classes) = (self.weights.shape().exec(), self.weights.shape().classes());
+        let parameters = self.weights.parameters_mut(order);
+        match (source, &self.workspace.gradient) {
+            (Source::Sweep, Some(gradient)) => {
+                Descent::plain(rate).run(exec, gradient, parameters, &mut []);
                 Ok(())
             }
-            _ => kernel::sgd_step_in_order(exec, x, order, &self.logits[..x.rows() * classes], rate, parameters),
+            _ => {
+                let residual = &self.workspace.logits[..x.rows() * classes];
+                kernel::sgd_step_in_order(exec, x, order, residual, rate, parameters)
+            }
         }
     }
 
-    /// A step that may make parameters overflow: if it does, they are what they were before.
-    fn update_carefully(&mut self, x: Matrix<'_>, source: Source, rate: f32) -> Result<()> {
-        self.bring_model_up_to_date();
-        self.bound = None;
-        let mut before = match self.backup.take() {
-            Some(backup) => backup,
-            None => Parameters::try_zeros(self.model.features(), self.model.classes())?,
+    /// A step of any optimizer, with the whole gradient. `scale` makes the gradient of the losses' sum that of the loss.
+    fn descend(&mut self, x: Matrix<'_>, order: FeatureOrder, source: Source, rate: f64, scale: f64) -> Result<()> {
+        let Settings { optimizer, clip_norm, clip_value, .. } = self.settings;
+        let (exec, classes) = (self.weights.shape().exec(), self.weights.shape().classes());
+        let gradient = gradient_of(&mut self.workspace.gradient, self.weights.shape())?;
+        if source == Source::Residual {
+            let residual = &self.workspace.logits[..x.rows() * classes];
+            kernel::gradient_in_order(exec, x, order, residual, gradient)?;
+        }
+        let largest = f64::from(kernel::largest_parameter(exec, gradient));
+        if !largest.is_finite() {
+            return Err(Error::NonFiniteStep);
+        }
+        let norm = || scale * libm::sqrt(kernel::sum_of_squares(exec, gradient));
+        let scale = scale * clip_norm.map_or(1.0, |most| (most / (norm() + 1e-6)).min(1.0));
+        let limit = clip_value.unwrap_or(f64::INFINITY);
+        let step = optimizer.step(rate, self.progress.steps);
+        let descent = step.scaled(scale, limit);
+
+        let now = (exec, self.weights.parameters(order));
+        let safe = self.guard.allows(&optimizer, &step, (largest * scale).min(limit), now, states(&self.memory));
+        if !safe {
+            self.back_up(order)?;
+        }
+        let states = self.memory.as_mut().map_or(&mut [][..], |memory| &mut memory.states);
+        if let Some(gradient) = &self.workspace.gradient {
+            descent.run(exec, gradient, self.weights.parameters_mut(order), states);
+        }
+        if safe { Ok(()) } else { self.restore_unless_finite(order) }
+    }
+
+    /// Makes what is remembered, where it is not there yet, and puts it in the parameters' order.
+    fn prepare_memory(&mut self, order: FeatureOrder) -> Result<()> {
+        let model = self.weights.shape();
+        let gradient = gradient_of(&mut self.workspace.gradient, model)?;
+        let memory = match &mut self.memory {
+            Some(memory) => memory,
+            none => none.insert(Memory::new(&self.settings.optimizer, model)?),
         };
-        before.copy_from(self.model.parameters());
-        self.update(x, FeatureOrder::Natural, source, rate)?;
-        let finite = kernel::all_finite(self.model.exec(), self.model.parameters());
-        if !finite {
-            self.model.parameters_mut().copy_from(&before);
+        memory.enter_order(self.weights.permutation(order), gradient);
+        if self.settings.average_from.is_some() && memory.mean.is_none() {
+            memory.mean = Some(Parameters::try_zeros(model.features(), model.classes())?);
         }
-        self.backup = Some(before);
-        if finite { Ok(()) } else { Err(Error::NonFiniteStep) }
+        Ok(())
     }
 
-    /// Puts the parameters in the order in which the rows gain most, and says which it is.
-    fn enter_order_of(&mut self, x: Matrix<'_>) -> Result<FeatureOrder> {
-        let (features, classes) = (self.model.features(), self.model.classes());
-        let gains = x.features() == features && plan::uses_block_sparse(features, classes);
-        let Some(permutation) = x.permutation().filter(|_| gains) else {
-            self.bring_model_up_to_date();
-            return Ok(FeatureOrder::Natural);
-        };
-        let known = self.permuted.as_ref().is_some_and(|permuted| Arc::ptr_eq(&permuted.permutation, permutation));
-        if !known {
-            self.bring_model_up_to_date();
-            let parameters = Parameters::try_zeros(features, classes)?;
-            let permutation = Arc::clone(permutation);
-            self.permuted = Some(Permuted { permutation, parameters, newest: Newest::Model });
+    /// Copies what a step changes.
+    fn back_up(&mut self, order: FeatureOrder) -> Result<()> {
+        let now = core::iter::once(self.weights.parameters(order)).chain(states(&self.memory));
+        for (i, now) in now.enumerate() {
+            match self.workspace.backup.get_mut(i) {
+                Some(backup) => backup.copy_from(now),
+                None => self.workspace.backup.push(now.try_clone()?),
+            }
         }
-        if let Some(Permuted { permutation, parameters, newest }) = &mut self.permuted
-            && *newest == Newest::Model
-        {
-            parameters.permute_from(self.model.parameters(), permutation);
-            *newest = Newest::Both;
-        }
-        Ok(FeatureOrder::Permuted)
+        Ok(())
     }
 
-    fn bring_model_up_to_date(&mut self) {
-        if let Some(Permuted { permutation, parameters, newest }) = &mut self.permuted
-            && *newest == Newest::Permuted
-        {
-            self.model.parameters_mut().restore_from(parameters, permutation);
-            *newest = Newest::Both;
+    /// Undoes a step that made something infinite or NaN.
+    fn restore_unless_finite(&mut self, order: FeatureOrder) -> Result<()> {
+        let exec = self.weights.shape().exec();
+        let finite = |now: &Parameters| kernel::all_finite(exec, now);
+        if finite(self.weights.parameters(order)) && states(&self.memory).all(finite) {
+            return Ok(());
+        }
+        let states = self.memory.iter_mut().flat_map(|memory| &mut memory.states);
+        let now = core::iter::once(self.weights.parameters_mut(order)).chain(states);
+        for (now, backup) in now.zip(&self.workspace.backup) {
+            now.copy_from(backup);
+        }
+        self.guard.forget();
+        Err(Error::NonFiniteStep)
+    }
+
+    /// Takes the parameters into their mean.
+    fn average(&mut self, order: FeatureOrder) {
+        if let Some(Memory { mean: Some(mean), .. }) = &mut self.memory {
+            self.progress.averaged += 1;
+            let share = (1.0 / self.progress.averaged as f64) as f32;
+            kernel::mix(self.weights.shape().exec(), mean, self.weights.parameters(order), share);
         }
     }
+}
+
+impl Settings {
+    /// Checks all of them, and gives the learning rate of the next step.
+    fn check_and_rate(&self, progress: &Progress) -> Result<f64> {
+        self.optimizer.check()?;
+        self.schedule.check()?;
+        for (name, found) in
+            [("largest norm of a gradient", self.clip_norm), ("largest element of a gradient", self.clip_value)]
+        {
+            if let Some(found) = found.filter(|&found| !(found > 0.0 && (found as f32).is_finite())) {
+                return Err(Error::Setting { name, found, expected: "a finite number above 0" });
+            }
+        }
+        let rate = self.optimizer.learning_rate() * self.schedule.factor(progress.steps) * progress.plateau.factor;
+        check_learning_rate(rate).map_err(|_| Error::Setting {
+            name: "learning rate that the schedule gives",
+            found: rate,
+            expected: "a finite number above 0: give the schedule more steps, or a least factor",
+        })?;
+        Ok(rate)
+    }
+
+    /// Whether a step subtracts the gradient as it is, times a rate.
+    const fn are_plain(&self) -> bool {
+        let plain = matches!(&self.optimizer, Optimizer::Sgd(sgd) if sgd.is_plain());
+        plain && self.clip_norm.is_none() && self.clip_value.is_none()
+    }
+}
+
+/// The buffer of a gradient.
+fn gradient_of<'a>(gradient: &'a mut Option<Parameters>, model: &SoftmaxRegression) -> Result<&'a mut Parameters> {
+    Ok(match gradient {
+        Some(gradient) => gradient,
+        none => none.insert(Parameters::try_zeros(model.features(), model.classes())?),
+    })
+}
+
+fn states(memory: &Option<Memory>) -> impl Iterator<Item = &Parameters> + Clone {
+    memory.iter().flat_map(|memory| &memory.states)
 }
 
 /// A batch that is larger than a cache is swept; block-sparse rows are small.
 fn source_of(x: Matrix<'_>, order: FeatureOrder, classes: usize) -> Source {
     let sweeps = order == FeatureOrder::Natural && plan::sweeps_step(x.rows(), x.row_bytes(), x.features(), classes);
     if sweeps { Source::Sweep } else { Source::Residual }
-}
-
-/// The largest magnitude among a model's parameters, which are finite.
-fn largest_parameter(model: &SoftmaxRegression) -> f64 {
-    let parameters = model.parameters();
-    f64::from(kernel::largest_parameter(model.exec(), parameters))
 }

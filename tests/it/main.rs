@@ -16,6 +16,7 @@ mod model;
 mod non_finite;
 mod npy;
 mod numerics;
+mod optimizers;
 mod reference;
 mod row_weights;
 mod shapes;

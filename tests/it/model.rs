@@ -46,7 +46,7 @@ fn a_step_is_the_kernels_step_at_the_rate_of_its_reduction() {
         let mut random = Random::new(1);
         let (w, bias) = (random.numbers(FEATURES * CLASSES, 0.1), random.numbers(CLASSES, 0.1));
         let model = SoftmaxRegression::from_row_major(&w, &bias, FEATURES, CLASSES).expect("the lengths fit");
-        let mut trainer = Trainer::new(model.with_level(level), Sgd::new(LEARNING_RATE)).reduction(reduction);
+        let mut trainer = Trainer::new(model.with_level(level), Sgd::new(LEARNING_RATE.into())).reduction(reduction);
         let parameters = Parameters::from_row_major(&w, &bias, FEATURES, CLASSES).expect("the lengths fit");
         let mut by_hand = ByHand { level, parameters };
         for rows in BATCHES {
@@ -75,7 +75,7 @@ fn a_mean_does_not_depend_on_the_number_of_rows_and_a_sum_is_in_proportion() {
             let step = |times: usize| {
                 let rows: Vec<usize> = (0..times).flat_map(|_| 0..16).collect();
                 let model = SoftmaxRegression::zeros(FEATURES, CLASSES).with_level(level);
-                let mut trainer = Trainer::new(model, Sgd::new(LEARNING_RATE)).reduction(reduction);
+                let mut trainer = Trainer::new(model, Sgd::new(LEARNING_RATE.into())).reduction(reduction);
                 let targets = Targets::from_u32(&labels).select(&rows).expect("indices in range");
                 let batch = Batch::new(x.select(&rows).expect("indices in range"), targets).expect("rows agree");
                 let loss = trainer.step(batch).expect("a step");

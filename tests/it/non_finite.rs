@@ -204,7 +204,7 @@ fn a_step_that_would_ruin_the_model_is_refused_and_changes_nothing() {
             for x in [Matrix::from_f32(x, 2).expect("whole rows"), data.x()] {
                 let batch = Batch::new(x, targets).expect("rows agree");
                 let mut trainer =
-                    Trainer::new(start.clone().with_level(level), Sgd::new(rate)).reduction(Reduction::Sum);
+                    Trainer::new(start.clone().with_level(level), Sgd::new(rate.into())).reduction(Reduction::Sum);
                 let found = trainer.step(batch);
                 assert!(matches!(found, Err(Error::NonFiniteStep)), "{what} at {level}: {found:?}");
                 assert_eq!(*trainer.model(), start, "{what} at {level}");

@@ -261,8 +261,8 @@ fn a_failed_step_leaves_the_model_as_it_was() {
         ("no rows", step(&[], 3, &[], 0.1), |e| matches!(e, Error::Size { .. } | Error::Shape { .. })),
         ("a rate of 0", step(&good, 3, &[0, 1, 0, 1], 0.0), |e| matches!(e, Error::Setting { .. })),
         ("a negative rate", step(&good, 3, &[0, 1, 0, 1], -0.1), |e| matches!(e, Error::Setting { .. })),
-        ("an infinite rate", step(&good, 3, &[0, 1, 0, 1], f32::INFINITY), |e| matches!(e, Error::Setting { .. })),
-        ("a rate of NaN", step(&good, 3, &[0, 1, 0, 1], f32::NAN), |e| matches!(e, Error::Setting { .. })),
+        ("an infinite rate", step(&good, 3, &[0, 1, 0, 1], f64::INFINITY), |e| matches!(e, Error::Setting { .. })),
+        ("a rate of NaN", step(&good, 3, &[0, 1, 0, 1], f64::NAN), |e| matches!(e, Error::Setting { .. })),
     ];
     for (what, (result, after), is_right) in refused {
         assert!(result.as_ref().is_err_and(is_right), "{what}: {result:?}");

@@ -57,7 +57,7 @@ fn check(level: Level, shape: Shape, seed: u64) -> Result<(), String> {
         for rows in [&all, &picked] {
             let x = skipping.x().select(rows).map_err(text)?;
             let batch = Batch::new(x, skipping.targets().select(rows).map_err(text)?).map_err(text)?;
-            let mut trainer = Trainer::new(model.clone(), Sgd::new(RATE)).reduction(Reduction::Sum);
+            let mut trainer = Trainer::new(model.clone(), Sgd::new(RATE.into())).reduction(Reduction::Sum);
             let loss = trainer.step(batch).map_err(text)?;
             let expected = Step::of(&exact(&dense, element, rows), &dense, rows, &w, &b);
             if (loss - expected.loss).abs() > expected.loss_tolerance {

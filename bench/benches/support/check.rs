@@ -55,7 +55,7 @@ impl Parameters {
 
     /// The same with another learning rate on the summed loss.
     pub(crate) fn trainer_at(&self, level: Level, learning_rate: f32) -> Trainer {
-        Trainer::new(self.model(level), Sgd::new(learning_rate)).reduction(Reduction::Sum)
+        Trainer::new(self.model(level), Sgd::new(learning_rate.into())).reduction(Reduction::Sum)
     }
 
     fn features(&self) -> usize {

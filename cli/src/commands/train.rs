@@ -40,7 +40,7 @@ pub(crate) struct TrainArgs {
     batch: usize,
     /// Learning rate
     #[arg(long = "lr", value_name = "RATE", default_value = "0.01", allow_negative_numbers = true, value_parser = learning_rate)]
-    learning_rate: f32,
+    learning_rate: f64,
     /// Loss over the rows of a batch; the mean wants a --lr larger by the factor --batch
     #[arg(long, value_name = "LOSS", default_value = "sum")]
     loss: Loss,
@@ -109,7 +109,7 @@ struct Report {
     validation_rows: usize,
     steps: u64,
     batch: usize,
-    learning_rate: f32,
+    learning_rate: f64,
     loss: Loss,
     order: Order,
     seed: u64,
@@ -367,9 +367,9 @@ fn batch(text: &str) -> Result<usize, String> {
     whole_number(text, LARGEST_BATCH)
 }
 
-fn learning_rate(text: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+fn learning_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate as f32 > 0.0 && (rate as f32).is_finite() => Ok(rate),
         _ => Err("expected a finite number above 0".to_owned()),
     }
 }

@@ -228,7 +228,7 @@ impl<'a> Job<'a> {
         let update =
             self.entry(update, rows, 1.0, move || sgd_step(exec, x, &residual, LEARNING_RATE, &mut parameters));
         let labels = self.first(x.rows())?;
-        let mut trainer = self.trainer(LEARNING_RATE);
+        let mut trainer = self.trainer(LEARNING_RATE.into());
         let step = self.entry(step, rows, 2.0, move || {
             let batch = Batch::new(x, labels.targets())?;
             trainer.step(batch).map(drop)
@@ -322,7 +322,7 @@ impl<'a> Job<'a> {
         self.features * self.classes * size_of::<f32>()
     }
 
-    fn trainer(self, learning_rate: f32) -> Trainer {
+    fn trainer(self, learning_rate: f64) -> Trainer {
         let model = SoftmaxRegression::zeros(self.features, self.classes);
         let model = model.with_level(self.exec.level).with_threads(self.exec.threads);
         Trainer::new(model, Sgd::new(learning_rate)).reduction(Reduction::Sum)
