@@ -84,7 +84,7 @@ impl<T: Element> Kernel for MomentsOf<'_, '_, T> {
             [&mut s1, &mut s2, &mut s3, &mut s4].into_iter().for_each(|sums| sums.fill(0.0));
             let mut weight = 0.0;
             for row in start..x.len().min(start + BLOCK) {
-                let w = targets.get(row, classes).weight(classes);
+                let w = targets.get(row, classes).weight();
                 weight += w;
                 let sums = s1.iter_mut().zip(&mut s2).zip(&mut s3).zip(&mut s4);
                 for ((((s1, s2), s3), s4), (&pivot, &x)) in sums.zip(pivot.iter().zip(x.row(row))) {
@@ -146,7 +146,7 @@ mod tests {
         let weights: Vec<f32> = (0..rows).map(|row| [1.0, 0.25, 3.0, 0.0][row % 4]).collect();
         let whole = Targets::from_u8(&labels);
         for targets in [whole, whole.with_row_weights(&weights).expect("a weight a row")] {
-            let weights: Vec<f64> = (0..rows).map(|row| targets.get(row, 1).weight(1)).collect();
+            let weights: Vec<f64> = (0..rows).map(|row| targets.get(row, 1).weight()).collect();
             for level in Level::available() {
                 let found = moments(level.into(), Batch::new(x, targets).expect("rows agree"), 1).expect("memory");
                 for j in 0..features {

@@ -183,16 +183,16 @@ pub(super) fn sum(losses: &[f64]) -> f64 {
 fn subtract(target: Target<'_>, row: &mut [f32]) {
     match target {
         Target::Label { label, weight: 1.0 } => row[label as usize] -= 1.0,
-        target => match target.weight(row.len()) {
+        target => match target.sum(row.len()) {
             0.0 => row.fill(0.0),
-            weight => {
+            sum => {
                 for (class, p) in row.iter_mut().enumerate() {
                     let t = match target {
-                        Target::Label { label, .. } if label as usize == class => weight,
+                        Target::Label { label, .. } if label as usize == class => sum,
                         Target::Label { .. } => 0.0,
                         Target::Shares(t) => t.of(class),
                     };
-                    *p = (f64::from(*p) * weight - t) as f32;
+                    *p = (f64::from(*p) * sum - t) as f32;
                 }
             }
         },

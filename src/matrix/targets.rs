@@ -12,8 +12,8 @@ use core::ops::Range;
 ///
 /// A row's target is `t[c]`: 1 for its label and 0 for the others, or its probabilities. Label smoothing by `e` makes
 /// it `(1 - e) * t[c] + e / classes * sum of t`; then it is multiplied by the row's weight and by the class's. The row's
-/// loss is `-sum over c of t[c] * ln p[c]`, and it counts as a row of weight `sum of t` in sums and in means. All of
-/// them go together:
+/// loss is `-sum over c of t[c] * ln p[c]`, and it counts as a row of weight `sum of t` without the smoothing, in sums and
+/// in means: a label's row by its own weight times its class's, as in PyTorch's `CrossEntropyLoss`. All of them go together:
 ///
 /// ```
 /// use softreg::Targets;
@@ -71,6 +71,8 @@ pub(crate) struct Shares<'a> {
     factor: f64,
     offset: f64,
     class_weights: Option<&'a [f32]>,
+    /// The sum of the base, each by its class's weight, times the row's.
+    weight: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,8 +82,15 @@ enum Base<'a> {
 }
 
 impl Target<'_> {
-    /// What the row counts as in sums and means: the sum of its targets.
-    pub(crate) fn weight(self, classes: usize) -> f64 {
+    /// What the row counts as in sums and means: the sum of its targets without smoothing.
+    pub(crate) fn weight(self) -> f64 {
+        match self {
+            Self::Label { weight, .. } | Self::Shares(Shares { weight, .. }) => weight,
+        }
+    }
+
+    /// The sum of its targets.
+    pub(crate) fn sum(self, classes: usize) -> f64 {
         match self {
             Self::Label { weight, .. } => weight,
             Self::Shares(shares) => (0..classes).map(|class| shares.of(class)).sum(),
@@ -284,6 +293,11 @@ impl<'a> Targets<'a> {
         Self { start: self.start + rows.start, end: self.start + rows.end, ..self }
     }
 
+    /// Whether no row's targets sum to more than its weight.
+    pub(crate) fn sum_to_their_weights(&self) -> bool {
+        self.weighting.is_none_or(|weighting| weighting.smoothing == 0.0 || weighting.classes.is_none())
+    }
+
     /// Checks every target against the number of classes, and returns the sum of the rows' weights.
     pub(crate) fn check(&self, classes: usize) -> Result<f64> {
         if let TargetKind::Probabilities { classes: found, .. } = self.kind {
@@ -306,7 +320,7 @@ impl<'a> Targets<'a> {
                 return Err(Error::Weight { of: "row", index: position, value });
             }
             if !plain {
-                sum += self.get(position, classes).weight(classes);
+                sum += self.get(position, classes).weight();
             }
         }
         Ok(if plain { self.rows() as f64 } else { sum })
@@ -326,9 +340,17 @@ impl<'a> Weighting<'a> {
             Base::Label(_) => 1.0,
             Base::Probabilities(t) => t.iter().copied().map(f64::from).sum(),
         };
+        let class_weight = |class: usize| self.classes.map_or(1.0, |weights| f64::from(weights[class]));
+        let weight = match base {
+            Base::Label(label) => row_weight * class_weight(label as usize),
+            Base::Probabilities(t) => {
+                let terms = t.iter().enumerate().map(|(class, &t)| f64::from(t) * class_weight(class));
+                row_weight * terms.sum::<f64>()
+            }
+        };
         let smoothing = f64::from(self.smoothing);
         let (factor, offset) = (row_weight * (1.0 - smoothing), row_weight * smoothing * sum / classes as f64);
-        Target::Shares(Shares { base, factor, offset, class_weights: self.classes })
+        Target::Shares(Shares { base, factor, offset, class_weights: self.classes, weight })
     }
 
     fn check_classes(self, classes: usize) -> Result<()> {

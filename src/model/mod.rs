@@ -156,6 +156,11 @@ impl SoftmaxRegression {
         self
     }
 
+    /// The same model with parameters that are finite and of its shape.
+    pub(crate) fn with_parameters(self, parameters: Parameters) -> Self {
+        Self { parameters, ..self }
+    }
+
     pub(crate) const fn parameters_mut(&mut self) -> &mut Parameters {
         &mut self.parameters
     }
@@ -277,7 +282,7 @@ impl SoftmaxRegression {
         self.for_each_piece(x, |rows, logits| {
             for (row, logits) in rows.clone().zip(logits.chunks_exact(self.classes())) {
                 let target = targets.get(row, self.classes());
-                let weight = target.weight(self.classes());
+                let weight = target.weight();
                 if weight == 0.0 {
                     continue;
                 }
@@ -314,7 +319,7 @@ impl SoftmaxRegression {
         self.for_each_row(x, |row, logits| {
             check_logits(row, logits)?;
             let target = targets.get(row, self.classes());
-            if target.weight(self.classes()) > 0.0 {
+            if target.weight() > 0.0 {
                 truth.push(target.class());
                 predicted.push(argmax(logits));
             }

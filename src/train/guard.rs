@@ -23,7 +23,7 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Whether a step of plain SGD is safe: a row's `p - y` is at most its weight, and a gradient at most the sum of the
-    /// weights times the largest feature. `scale` is what stands for 1 in a row.
+    /// weights times the largest feature. `scale` is what a stored 1 stands for.
     pub(super) fn allows_plain(&mut self, [rate, scale, weight, largest]: [f64; 4], now: (Exec, &Parameters)) -> bool {
         let alpha = rate * scale.abs().max(1.0);
         let gradient = weight * largest.max(1.0);

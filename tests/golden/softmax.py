@@ -1,6 +1,7 @@
 """Softmax regression in float64: the objective and its optimum. The golden scripts beside this file use it.
 
-For weights W [d, k], bias b [k], n rows x_i and targets t_i [k], finite and >= 0 but of any sum s_i:
+For weights W [d, k], bias b [k], n rows x_i and targets t_i [k], finite and >= 0 but of any sum; row i counts s_i, which
+is the sum of t_i unless told:
 
     loss      = sum_i(-sum_c t_ic ln p_ic) / sum_i(s_i)
     objective = loss + l2/2 sum(W^2)            the bias is free
@@ -47,10 +48,10 @@ def moments(x, s):
     return mean, np.where(seen.max(0) == seen.min(0), 1.0, np.sqrt(variance))
 
 
-def minimise(x, targets, l2, standardized):
+def minimise(x, targets, l2, standardized, s=None):
     """The optimum of the objective at the top of this file."""
     x = x.astype(np.float64)
-    s = targets.sum(1)
+    s = targets.sum(1) if s is None else s
     mean, deviation = moments(x, s)
     z = (x - mean) / deviation
     penalty = np.full(x.shape[1], l2) if standardized else l2 / deviation**2
@@ -68,7 +69,7 @@ def minimise(x, targets, l2, standardized):
 
 
 class Problem:
-    """Rows z with a column of ones behind, targets that sum to 1 over all rows, a penalty for each feature.
+    """Rows z with a column of ones behind, targets over the sum of the rows' weights, a penalty for each feature.
     A point is V with the bias as its last row."""
 
     def __init__(self, z, targets, penalty):

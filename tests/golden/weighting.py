@@ -25,11 +25,12 @@ Optima of loss + l2/2 * sum of W^2 (the bias is free), float64, by Newton's meth
 (y+3) mod k, times 1.5 if i is even, computed in float64 and rounded to float32. ignored: a row of this label has weight \
 0 (if soft: targets of zeros); it stays an output. Then smoothing: t = (1-smoothing) t + smoothing/k sum(t). Then \
 t = t * r_i * class_weight_values[c]; the row weight r_i is 0 if i mod 13 = 5, else 0.5 + (7i mod 11)/4, if row_weights, \
-else 1. loss = sum(-t ln p) / weight_sum, weight_sum = sum(t). \
+else 1. loss = sum(-t ln p) / weight_sum, where weight_sum is the sum of t without smoothing. \
 class_weights: "given" are 1 + c/4; "balanced" are n / (classes that have rows * rows of c), counted without weights in \
 the rows that are not ignored, and 0 for a class without rows; "balanced_by_row_weight" are the same with row weights for \
 rows, as scikit-learn 1.9 does. \
-standardized: each feature minus its weighted mean, over its weighted population deviation (weights sum_c t; 1 for a \
+standardized: each feature minus its weighted mean, over its weighted population deviation (weights: a row's sum of t \
+without smoothing; 1 for a \
 feature that is constant where the weight is not 0), and the penalty is on the weights of these. \
 attained: false if a class has no weight at all: the objective given is an infimum, that of the problem without this \
 class, approached as its bias goes to minus infinity. \
@@ -58,7 +59,7 @@ def mixtures():
 
 
 def targets_of(labels, k, mixture):
-    """Targets with all weights, and the class weights."""
+    """Targets with all weights, what each row counts, and the class weights."""
     i = np.arange(len(labels))
     kept = labels != mixture["ignored"] if mixture["ignored"] is not None else np.ones(len(labels), bool)
     r = np.where(i % 13 == 5, 0.0, 0.5 + (7 * i) % 11 / 4) if mixture["row_weights"] else np.ones(len(labels))
@@ -67,6 +68,7 @@ def targets_of(labels, k, mixture):
         t = 0.7 * t + 0.2 * one_hot((labels + 1) % k, k) + 0.1 * one_hot((labels + 3) % k, k)
         t = (t * np.where(i % 2 == 0, 1.5, 1.0)[:, None]).astype(np.float32).astype(np.float64)
     t = t * kept[:, None]
+    sharp = t
     t = (1 - mixture["smoothing"]) * t + mixture["smoothing"] / k * t.sum(1, keepdims=True)
     match mixture["class_weights"]:
         case None:
@@ -77,7 +79,7 @@ def targets_of(labels, k, mixture):
             rows = kept * (r if kind == "balanced_by_row_weight" else 1.0)
             count = np.bincount(labels, rows, minlength=k)
             w = np.divide(rows.sum() / (count > 0).sum(), count, out=np.zeros(k), where=count > 0)
-    return t * r[:, None] * w, w
+    return t * r[:, None] * w, (sharp * w).sum(1) * r, w
 
 
 def main():
@@ -87,11 +89,11 @@ def main():
         labels = np.load(HERE / "sets" / f"{name}_labels.npy")[:rows].astype(np.int64)
         k = int(labels.max()) + 1
         for mixture, standardized in itertools.product(mixtures(), (False, True)):
-            targets, class_weights = targets_of(labels, k, mixture)
-            optimum = minimise(x, targets, L2, standardized)
+            targets, counts, class_weights = targets_of(labels, k, mixture)
+            optimum = minimise(x, targets, L2, standardized, counts)
             fields = {"data": name, "rows": rows, "classes": k, "l2": L2, **mixture, "standardized": standardized}
             fields["class_weight_values"] = class_weights.tolist()
-            fields |= {"weight_sum": float(targets.sum()), "attained": optimum.attained}
+            fields |= {"weight_sum": float(counts.sum()), "attained": optimum.attained}
             fields |= {"objective": optimum.objective, "loss": optimum.loss, "gradient_max": optimum.gradient_max}
             entries.append(fields)
     lines = ",\n".join("  " + json.dumps(fields) for fields in entries)

@@ -26,13 +26,17 @@ impl Made {
 
     /// The target of each row for each class.
     fn written_out(&self) -> Vec<f64> {
+        self.smoothed(f64::from(self.of.smoothing.unwrap_or(0.0)))
+    }
+
+    /// The same with so much smoothing.
+    fn smoothed(&self, smoothing: f64) -> Vec<f64> {
         let mut all = Vec::new();
         for (row, &label) in self.labels.iter().enumerate() {
             let base: Vec<f64> = match &self.of.soft {
                 Some(soft) => wide(&soft[row * self.classes..][..self.classes]),
                 None => (0..self.classes).map(|class| f64::from(u8::from(class == label as usize))).collect(),
             };
-            let smoothing = f64::from(self.of.smoothing.unwrap_or(0.0));
             let share = smoothing * base.iter().sum::<f64>() / self.classes as f64;
             let ignored = self.of.soft.is_none() && self.of.ignored == Some(label);
             let row_weight = if ignored { 0.0 } else { self.of.rows.as_ref().map_or(1.0, |rows| f64::from(rows[row])) };
@@ -75,7 +79,7 @@ proptest! {
         let targets = made.targets().expect("they fit");
         let written_out = made.written_out();
         let (expected_losses, expected) = expect::cross_entropy(&wide(logits), &written_out, classes);
-        let weight: f64 = written_out.iter().sum();
+        let weight: f64 = made.smoothed(0.0).iter().sum();
         let x = vec![0.0; rows];
         let batch = Batch::new(Matrix::from_f32(&x, 1).expect("one feature"), targets).expect("rows agree");
         for level in levels() {
@@ -180,9 +184,9 @@ fn evaluation_counts_by_weight() {
     let smooth = targets.with_class_weights(&[3.0, 1.0]).with_label_smoothing(0.5).expect("a share");
     let found = model.evaluate(Batch::new(data.x(), targets).expect("rows agree")).expect("rows with a weight");
     assert_eq!((found.rows, found.correct, found.weight, found.correct_weight), (3, 2, 4.0, 3.0));
-    // Class 0 gets (0.75 * 3 + 0.25), class 1 (0.25 * 3 + 0.75), each times the row's weight.
+    // Class 0 counts 3, class 1 1, each times the row's weight, smoothed or not.
     let found = model.evaluate(Batch::new(data.x(), smooth).expect("rows agree")).expect("rows with a weight");
-    assert_eq!((found.rows, found.correct, found.weight, found.correct_weight), (3, 2, 7.0, 5.5));
+    assert_eq!((found.rows, found.correct, found.weight, found.correct_weight), (3, 2, 6.0, 5.0));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 /// How a model did on rows with targets. A row counts by its weight: 1 for a label, the sum of its probabilities
 /// otherwise; rows of weight 0 are ignored.
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Evaluation {
     /// The number of rows with a weight.

@@ -60,7 +60,7 @@ pub fn brier_score<'a>(proba: &[f32], classes: usize, targets: impl Into<Targets
     rows.mean(|p, target| {
         let truth = |class| match target {
             Target::Label { label, .. } => f64::from(u8::from(label as usize == class)),
-            Target::Shares(t) => t.of(class) / target.weight(classes),
+            Target::Shares(t) => t.of(class) / target.sum(classes),
         };
         let square = |(class, &p)| {
             let distance = f64::from(p) - truth(class);
@@ -98,7 +98,7 @@ pub fn expected_calibration_error<'a>(
         let class = argmax(p);
         let confidence = f64::from(p[class as usize]);
         let correct = f64::from(class == target.class());
-        gaps[bin(confidence, bins)] += target.weight(classes) * (correct - confidence);
+        gaps[bin(confidence, bins)] += target.weight() * (correct - confidence);
     });
     Ok(gaps.iter().map(|gap| gap.abs()).sum::<f64>() / rows.weight)
 }
@@ -145,7 +145,7 @@ impl<'a, 'p> Rows<'a, 'p> {
     fn for_each(&self, mut each: impl FnMut(&[f32], Target<'a>)) {
         for (row, p) in self.proba.chunks_exact(self.classes).enumerate() {
             let target = self.targets.get(row, self.classes);
-            if target.weight(self.classes) > 0.0 {
+            if target.weight() > 0.0 {
                 each(p, target);
             }
         }
@@ -154,7 +154,7 @@ impl<'a, 'p> Rows<'a, 'p> {
     /// The weighted mean of what `score` gives each row.
     fn mean(&self, score: impl Fn(&[f32], Target<'a>) -> f64) -> Result<f64> {
         let mut sum = 0.0;
-        self.for_each(|p, target| sum += target.weight(self.classes) * score(p, target));
+        self.for_each(|p, target| sum += target.weight() * score(p, target));
         Ok(sum / self.weight)
     }
 }

@@ -134,7 +134,7 @@ impl<'a, P: Fn(usize) -> usize> OnRows<'a> for SampleOf<'a, '_, P> {
         let Self { objective: Objective { batch, scaling, parameters, .. }, picked, sample } = self;
         let (classes, scale, mut total) = (parameters.classes(), f64::from(batch.x.scale()), 0.0);
         for (i, mut to) in sample.rows_mut().into_iter().enumerate() {
-            let weight = batch.targets.get(picked(i), classes).weight(classes);
+            let weight = batch.targets.get(picked(i), classes).sum(classes);
             total += weight;
             if let Some(to) = to.as_slice_mut() {
                 scaling.write_row(x.row(picked(i)), scale, weight.sqrt(), to);
