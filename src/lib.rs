@@ -48,7 +48,7 @@ mod train;
 
 #[cfg(feature = "npy")]
 pub use data::npy;
-pub use data::{Batches, Dataset};
+pub use data::{Batches, Dataset, Position};
 #[cfg(feature = "mnist")]
 pub use data::{idx, mnist};
 pub use error::{Error, Result};
@@ -58,7 +58,9 @@ pub use matrix::{Batch, Matrix, Targets};
 pub use model::ModelFile;
 pub use model::{SoftmaxRegression, metrics};
 pub use parameters::Parameters;
-pub use train::{Adagrad, Adam, AdamW, Optimizer, Plateau, Reduction, RmsProp, Schedule, Sgd, Trainer};
+pub use train::{
+    Adagrad, Adam, AdamW, EarlyStopping, Epoch, Optimizer, Plateau, Reduction, RmsProp, Run, Schedule, Sgd, Trainer,
+};
 #[cfg(feature = "fit")]
 pub use train::{Fit, Lbfgs, Pass, Path, PathPoint, Report, Scoring, Stop};
 

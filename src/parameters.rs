@@ -201,6 +201,13 @@ impl Parameters {
         Ok(wider)
     }
 
+    /// Whether no value is below 0 or NaN.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn is_nonnegative(&self) -> bool {
+        let lines = self.lines.iter().flat_map(|line| &line.0);
+        lines.chain(&self.bias).all(|&value| value >= 0.0)
+    }
+
     /// A copy, where there is memory for one.
     pub(crate) fn try_clone(&self) -> Result<Self> {
         let mut copy = Self::try_zeros(self.features, self.classes())?;

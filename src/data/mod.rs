@@ -12,5 +12,5 @@ pub mod mnist;
 pub mod npy;
 mod random;
 
-pub use batches::Batches;
+pub use batches::{Batches, Position};
 pub use dataset::Dataset;

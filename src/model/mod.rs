@@ -1,7 +1,7 @@
 //! The model: weights, bias, and what can be asked of them. Nothing is trained here.
 
 #[cfg(feature = "safetensors")]
-mod file;
+pub(crate) mod file;
 pub mod metrics;
 
 #[cfg(feature = "safetensors")]

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::mem;
 
 /// States and mean, all in one order of the features.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Memory {
     pub(super) states: Vec<Parameters>,
     pub(super) mean: Option<Parameters>,
@@ -29,6 +29,12 @@ impl Memory {
             states.push(state);
         }
         Ok(Self { states, mean: None, permutation: None })
+    }
+
+    /// What was remembered, in the natural order.
+    #[cfg(feature = "safetensors")]
+    pub(super) const fn restored(states: Vec<Parameters>, mean: Option<Parameters>) -> Self {
+        Self { states, mean, permutation: None }
     }
 
     /// Puts everything in the order of a permutation, or in the natural one. What `spare` holds is lost.

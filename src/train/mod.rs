@@ -4,13 +4,17 @@
 mod guard;
 mod memory;
 mod optimizer;
+mod run;
 mod schedule;
 #[cfg(feature = "fit")]
 mod solver;
+#[cfg(feature = "safetensors")]
+mod state_file;
 mod trainer;
 mod weights;
 
 pub use optimizer::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
+pub use run::{EarlyStopping, Epoch, Run};
 pub use schedule::{Plateau, Schedule};
 #[cfg(feature = "fit")]
 pub use solver::{Fit, Lbfgs, Pass, Path, PathPoint, Report, Scoring, Stop};

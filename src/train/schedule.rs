@@ -257,7 +257,7 @@ impl PlateauState {
             self.best = Some(loss);
             self.worse = 0;
         } else {
-            self.worse += 1;
+            self.worse = self.worse.saturating_add(1);
         }
         if self.cooling > 0 {
             self.cooling -= 1;

@@ -6,7 +6,10 @@ use super::memory::Memory;
 use super::optimizer::{Optimizer, check_learning_rate};
 use super::schedule::{PlateauState, Schedule};
 use super::weights::Weights;
+use crate::data::Batches;
 use crate::error::{Error, Result};
+#[cfg(feature = "safetensors")]
+use crate::exec::Exec;
 use crate::kernel::{self, Descent, Loss, Sweep, plan};
 use crate::matrix::{Batch, FeatureOrder, Matrix};
 use crate::memory;
@@ -209,7 +212,7 @@ impl Trainer {
         if rows == 0 {
             return Err(Error::Size { what: "rows of the batch", found: 0, expected: "at least 1" });
         }
-        let rate = self.settings.check_and_rate(&self.progress)?;
+        let rate = self.settings.rate(&self.progress)?;
         let order = self.weights.enter_order_of(batch.x)?;
         let averages = self.settings.average_from.is_some_and(|from| from <= self.progress.steps);
         let plain = self.settings.are_plain();
@@ -234,15 +237,32 @@ impl Trainer {
             Reduction::Mean => weight,
         };
         if plain {
-            self.step_plainly(batch.x, order, source, (rate / divisor) as f32, weight)?;
+            // What no element of `p - y` of all rows adds up to more than, where that is known.
+            let most = if batch.targets.sum_to_their_weights() { weight } else { f64::INFINITY };
+            self.step_plainly(batch.x, order, source, (rate / divisor) as f32, most)?;
         } else {
             self.descend(batch.x, order, source, rate, 1.0 / divisor)?;
         }
         if averages {
             self.average(order);
         }
-        self.progress.steps += 1;
+        self.progress.steps = self.progress.steps.saturating_add(1);
         Ok(loss)
+    }
+
+    /// An epoch: a step on each batch that [`Batches::next_in_epoch`] has, or that are left of one under way. Returns the
+    /// mean loss of its rows, each before its batch's step, in nats; NaN where there are none.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step); the steps before it were done.
+    pub fn epoch(&mut self, batches: &mut Batches<'_>) -> Result<f64> {
+        let (mut sum, mut weight) = (0.0, 0.0);
+        while let Some(batch) = batches.next_in_epoch() {
+            let loss = self.step_of(batch)?;
+            sum += loss.sum;
+            weight += loss.weight;
+        }
+        Ok(sum / weight)
     }
 
     /// The model as trained so far.
@@ -307,6 +327,55 @@ impl Trainer {
         Ok(())
     }
 
+    /// The number of features and of classes.
+    #[cfg(feature = "safetensors")]
+    pub(super) const fn shape(&self) -> (usize, usize) {
+        (self.weights.shape().features(), self.weights.shape().classes())
+    }
+
+    #[cfg(feature = "safetensors")]
+    pub(super) const fn exec(&self) -> Exec {
+        self.weights.shape().exec()
+    }
+
+    /// The same trainer at another level and on other threads.
+    #[cfg(feature = "safetensors")]
+    pub(super) fn with_exec(self, exec: Exec) -> Self {
+        let model = self.weights.into_model().with_level(exec.level).with_threads(exec.threads);
+        Self { weights: Weights::new(model), ..self }
+    }
+
+    #[cfg(feature = "safetensors")]
+    pub(super) const fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    #[cfg(feature = "safetensors")]
+    pub(super) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The model and what is remembered, the features in their natural order.
+    #[cfg(feature = "safetensors")]
+    pub(super) fn in_natural_order(&mut self) -> Result<(&SoftmaxRegression, Option<&Memory>)> {
+        let model = self.weights.model();
+        if let Some(memory) = &mut self.memory {
+            memory.enter_order(None, gradient_of(&mut self.workspace.gradient, model)?);
+        }
+        Ok((model, self.memory.as_ref()))
+    }
+
+    /// A trainer that goes on.
+    #[cfg(feature = "safetensors")]
+    pub(super) fn restored(
+        model: SoftmaxRegression,
+        settings: Settings,
+        progress: Progress,
+        memory: Option<Memory>,
+    ) -> Self {
+        Self { settings, progress, memory, ..Self::new(model, settings.optimizer) }
+    }
+
     /// The forward pass and the losses; leaves `p - y` in the logits.
     fn loss(&mut self, batch: Batch<'_>, order: FeatureOrder) -> Result<Loss> {
         let Workspace { logits, losses, .. } = &mut self.workspace;
@@ -351,7 +420,7 @@ impl Trainer {
         self.restore_unless_finite(FeatureOrder::Natural)
     }
 
-    fn allows_plainly(&mut self, x: Matrix<'_>, order: FeatureOrder, rate: f32, weight: f64) -> bool {
+    fn allows_plainly(&mut self, x: Matrix<'_>, order: FeatureOrder, rate: f32, most: f64) -> bool {
         let model = self.weights.shape();
         let largest = match x.largest() {
             Some(largest) => largest,
@@ -359,7 +428,7 @@ impl Trainer {
             None if x.rows() <= 2 * model.classes() => kernel::bound(model.exec(), x),
             None => return false,
         };
-        let bounds = [f64::from(rate), f64::from(x.scale()), weight, f64::from(largest)];
+        let bounds = [f64::from(rate), f64::from(x.scale()), most, f64::from(largest)];
         self.guard.allows_plain(bounds, (model.exec(), self.weights.parameters(order)))
     }
 
@@ -455,16 +524,40 @@ impl Trainer {
     /// Takes the parameters into their mean.
     fn average(&mut self, order: FeatureOrder) {
         if let Some(Memory { mean: Some(mean), .. }) = &mut self.memory {
-            self.progress.averaged += 1;
+            self.progress.averaged = self.progress.averaged.saturating_add(1);
             let share = (1.0 / self.progress.averaged as f64) as f32;
             kernel::mix(self.weights.shape().exec(), mean, self.weights.parameters(order), share);
         }
     }
 }
 
+#[cfg(feature = "safetensors")]
+impl Progress {
+    /// Checks what a file says.
+    pub(super) fn check(&self) -> Result<()> {
+        let found = self.plateau.factor;
+        if found > 0.0 && found <= 1.0 {
+            return Ok(());
+        }
+        Err(Error::Setting { name: "factor of the plateau's changes", found, expected: "above 0 and at most 1" })
+    }
+}
+
 impl Settings {
-    /// Checks all of them, and gives the learning rate of the next step.
-    fn check_and_rate(&self, progress: &Progress) -> Result<f64> {
+    /// The learning rate of the next step, where all settings are in their ranges.
+    fn rate(&self, progress: &Progress) -> Result<f64> {
+        self.check()?;
+        let rate = self.optimizer.learning_rate() * self.schedule.factor(progress.steps) * progress.plateau.factor;
+        check_learning_rate(rate).map_err(|_| Error::Setting {
+            name: "learning rate that the schedule gives",
+            found: rate,
+            expected: "a finite number above 0: give the schedule more steps, or a least factor",
+        })?;
+        Ok(rate)
+    }
+
+    /// Checks all of them.
+    pub(super) fn check(&self) -> Result<()> {
         self.optimizer.check()?;
         self.schedule.check()?;
         for (name, found) in
@@ -474,13 +567,7 @@ impl Settings {
                 return Err(Error::Setting { name, found, expected: "a finite number above 0" });
             }
         }
-        let rate = self.optimizer.learning_rate() * self.schedule.factor(progress.steps) * progress.plateau.factor;
-        check_learning_rate(rate).map_err(|_| Error::Setting {
-            name: "learning rate that the schedule gives",
-            found: rate,
-            expected: "a finite number above 0: give the schedule more steps, or a least factor",
-        })?;
-        Ok(rate)
+        Ok(())
     }
 
     /// Whether a step subtracts the gradient as it is, times a rate.

@@ -4,8 +4,12 @@
 mod read;
 mod write;
 
+pub(crate) use read::{Pairs, load_pairs, read_pairs};
+pub(crate) use write::Contents;
+
 use super::SoftmaxRegression;
 use crate::error::{Error, Result};
+use crate::parameters::Parameters;
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
@@ -21,7 +25,7 @@ const CLASS_NAMES: &str = "class_names";
 const LONGEST_HEADER: usize = 100_000_000;
 
 /// What stands for the file in errors about bytes.
-const BYTES: &str = "model bytes";
+pub(crate) const BYTES: &str = "model bytes";
 
 /// A model with what belongs to it: names of the classes, and settings such as the preprocessing of its features.
 ///
@@ -82,13 +86,17 @@ impl ModelFile {
         self
     }
 
+    fn contents<'a>(&'a self, pairs: &'a [(&'a str, &'a Parameters)]) -> Contents<'a> {
+        Contents { pairs, class_names: self.class_names.as_deref(), metadata: &self.metadata }
+    }
+
     /// The bytes of the file.
     ///
     /// # Errors
     /// [`Error::Shape`] where there are not as many names as classes, [`Error::Format`] for a setting named `format`,
     /// `softreg` or `class_names`, [`Error::Size`] for settings of more than 100 MB, [`Error::Memory`].
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        write::to_bytes(&self.model, self.class_names.as_deref(), &self.metadata, BYTES)
+        self.contents(&[("", self.model.parameters())]).to_bytes(BYTES)
     }
 
     /// Writes the file, in place of one that is there. Its permissions are those of any new file, or the old one's; a link
@@ -101,7 +109,7 @@ impl ModelFile {
     /// As [`to_bytes`](Self::to_bytes), and [`Error::Io`] where the file cannot be written or is read-only,
     /// [`Error::Format`] where the path is that of a directory, a device or a link to nothing.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        write::save(&self.model, self.class_names.as_deref(), &self.metadata, path.as_ref())
+        self.contents(&[("", self.model.parameters())]).save(path.as_ref())
     }
 
     /// The model in a file's bytes, whatever the prefix of its tensors.
@@ -149,7 +157,7 @@ impl SoftmaxRegression {
     /// [`Error::Io`] where the file cannot be written, [`Error::Format`] where the path is that of a directory, a device or
     /// a link to nothing, [`Error::Memory`]. An error leaves everything as it was.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        write::save(self, None, &BTreeMap::new(), path.as_ref())
+        alone(&[("", self.parameters())]).save(path.as_ref())
     }
 
     /// The model in a safetensors file, PyTorch's too; names of the classes and settings are passed over.
@@ -165,7 +173,7 @@ impl SoftmaxRegression {
     /// # Errors
     /// [`Error::Memory`].
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        write::to_bytes(self, None, &BTreeMap::new(), BYTES)
+        alone(&[("", self.parameters())]).to_bytes(BYTES)
     }
 
     /// The model in the bytes of a safetensors file, PyTorch's too; names of the classes and settings are passed over.
@@ -177,7 +185,13 @@ impl SoftmaxRegression {
     }
 }
 
-fn format_error(file: &str, found: impl Into<String>, expected: impl Into<String>) -> Error {
+/// Parameters without names and settings.
+const fn alone<'a>(pairs: &'a [(&'a str, &'a Parameters)]) -> Contents<'a> {
+    static NONE: BTreeMap<String, String> = BTreeMap::new();
+    Contents { pairs, class_names: None, metadata: &NONE }
+}
+
+pub(crate) fn format_error(file: &str, found: impl Into<String>, expected: impl Into<String>) -> Error {
     Error::Format { file: file.to_owned(), found: found.into(), expected: expected.into() }
 }
 

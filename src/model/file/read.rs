@@ -9,6 +9,7 @@
 use super::{CLASS_NAMES, FORMAT, LONGEST_HEADER, ModelFile, SoftmaxRegression, VERSION, format_error, io_error};
 use crate::error::{Error, Result};
 use crate::memory;
+use crate::parameters::Parameters;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::error::Category;
@@ -34,6 +35,12 @@ const LONGEST_LIST: usize = 8;
 
 /// The model in the file at `path`; see [`read`].
 pub(super) fn load(path: &Path, prefix: Option<&str>) -> Result<ModelFile> {
+    let (file, size, name) = open(path)?;
+    read(file, size, &name, prefix)
+}
+
+/// The file at `path`, its size, and its name for errors.
+fn open(path: &Path) -> Result<(File, u64, String)> {
     let name = path.display().to_string();
     let failed = |error| io_error(&name, error);
     // Before it is opened: opening a pipe waits for a writer.
@@ -43,7 +50,45 @@ pub(super) fn load(path: &Path, prefix: Option<&str>) -> Result<ModelFile> {
     }
     let file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
-    read(file, size, &name, prefix)
+    Ok((file, size, name))
+}
+
+/// All parameters in a file, by the prefix of their tensors, and its metadata.
+pub(crate) type Pairs = (BTreeMap<String, Parameters>, BTreeMap<String, String>);
+
+/// All of the file at `path`; see [`read_pairs`].
+pub(crate) fn load_pairs(path: &Path) -> Result<(Pairs, String)> {
+    let (file, size, name) = open(path)?;
+    Ok((read_pairs(file, size, &name)?, name))
+}
+
+/// All parameters in a file of `size` bytes, which have to be of one shape; `name` stands for it in errors.
+pub(crate) fn read_pairs(reader: impl Read + Seek, size: u64, name: &str) -> Result<Pairs> {
+    let mut source = Source { reader, size, name };
+    let (start, header) = source.header()?;
+    let tensors: BTreeMap<String, &TensorInfo> = header.tensors().into_iter().collect();
+    let model = choose(&tensors, Some(""), name)?;
+    let mut pairs = BTreeMap::new();
+    for prefix in tensors.keys().filter_map(|name| name.strip_suffix("weight")) {
+        let Some(pair) = Pair::find(&tensors, prefix) else { continue };
+        if (&pair.weight.shape, &pair.bias.shape) != (&model.weight.shape, &model.bias.shape) {
+            let found = shown(&format!("{prefix}weight"), pair.weight);
+            return Err(format_error(
+                name,
+                found,
+                format!("{}, the shape of the model", shown("weight", model.weight)),
+            ));
+        }
+        pairs.insert(prefix.to_owned(), source.parameters(start, &pair)?);
+    }
+    Ok((pairs, metadata(&header)))
+}
+
+/// The file's own metadata.
+fn metadata(header: &Metadata) -> BTreeMap<String, String> {
+    let all = header.metadata().iter().flatten();
+    let own = all.filter(|(key, _)| ![FORMAT, VERSION].contains(&key.as_str()));
+    own.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 /// The model in a file of `size` bytes; `name` stands for it in errors. Its tensors are those of the prefix, or without
@@ -53,16 +98,9 @@ pub(super) fn read(reader: impl Read + Seek, size: u64, name: &str, prefix: Opti
     let (start, header) = source.header()?;
     let tensors: BTreeMap<String, &TensorInfo> = header.tensors().into_iter().collect();
     let pair = choose(&tensors, prefix, name)?;
-    let weight = source.floats(start, &format!("{}weight", pair.prefix), pair.weight)?;
-    let bias = source.floats(start, &format!("{}bias", pair.prefix), pair.bias)?;
-    let (classes, features) = (bias.len(), weight.len() / bias.len());
-    let model = SoftmaxRegression::from_class_major(&weight, &bias, features, classes)?;
-
-    let mut metadata: BTreeMap<String, String> =
-        header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
-    metadata.remove(FORMAT);
-    metadata.remove(VERSION);
-    let class_names = metadata.remove(CLASS_NAMES).map(|text| class_names(&text, classes, name)).transpose()?;
+    let model = SoftmaxRegression::new(source.parameters(start, &pair)?)?;
+    let mut metadata = metadata(&header);
+    let class_names = metadata.remove(CLASS_NAMES).map(|text| class_names(&text, model.classes(), name)).transpose()?;
     Ok(ModelFile { model, class_names, metadata })
 }
 
@@ -112,6 +150,13 @@ impl<R: Read + Seek> Source<'_, R> {
             Ordering::Greater => Err(self.refuse(format!("{} bytes after the last value", found - expected))),
             Ordering::Equal => Ok((PREFIX + length, header)),
         }
+    }
+
+    /// The parameters of a pair.
+    fn parameters(&mut self, start: u64, pair: &Pair<'_>) -> Result<Parameters> {
+        let weight = self.floats(start, &format!("{}weight", pair.prefix), pair.weight)?;
+        let bias = self.floats(start, &format!("{}bias", pair.prefix), pair.bias)?;
+        Parameters::from_class_major(&weight, &bias, weight.len() / bias.len(), bias.len())
     }
 
     /// A tensor's values, each finite as f32. `start` is where the values of all tensors start.

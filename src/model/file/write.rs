@@ -1,12 +1,13 @@
-//! Writes models as safetensors files: the bytes, and the file that is replaced in one piece. The format's reader is
+//! Writes parameters as safetensors files: the bytes, and the file that is replaced in one piece. The format's reader is
 //! `read`.
 //!
 //! The header is put together here, since the crate `safetensors` writes the metadata in the order of a hash map, another
 //! one each run. The order of keys and tensors is fixed: equal models give equal bytes.
 
-use super::{CLASS_NAMES, FORMAT, LONGEST_HEADER, SoftmaxRegression, VERSION, format_error, io_error};
+use super::{CLASS_NAMES, FORMAT, LONGEST_HEADER, VERSION, format_error, io_error};
 use crate::error::{Error, Result, expect};
 use crate::memory;
+use crate::parameters::Parameters;
 use safetensors::tensor::{Dtype, TensorInfo};
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,82 +17,95 @@ use std::path::{Path, PathBuf};
 /// The header is filled up to a multiple of this, so that the values behind it are aligned.
 const ALIGNMENT: usize = 8;
 
-/// The file's bytes; `name` stands for it in errors.
-pub(super) fn to_bytes(
-    model: &SoftmaxRegression,
-    class_names: Option<&[String]>,
-    metadata: &BTreeMap<String, String>,
-    name: &str,
-) -> Result<Vec<u8>> {
-    let header = header(model, class_names, metadata, name)?;
-    let (bias, weight) = (model.bias(), model.to_class_major());
-    let values = (bias.len() + weight.len()).saturating_mul(size_of::<f32>());
-    let mut bytes = memory::with_capacity("model file", values.saturating_add(ALIGNMENT + header.len()))?;
-    bytes.extend((header.len() as u64).to_le_bytes());
-    bytes.extend(header);
-    for value in bias.iter().chain(&weight) {
-        bytes.extend(value.to_le_bytes());
-    }
-    Ok(bytes)
+/// What a file holds.
+pub(crate) struct Contents<'a> {
+    /// Parameters, each as two tensors: `PREFIXweight` `[classes, features]` and `PREFIXbias` `[classes]`. The first have no
+    /// prefix and are the model.
+    pub(crate) pairs: &'a [(&'a str, &'a Parameters)],
+    pub(crate) class_names: Option<&'a [String]>,
+    pub(crate) metadata: &'a BTreeMap<String, String>,
 }
 
-fn header(
-    model: &SoftmaxRegression,
-    class_names: Option<&[String]>,
-    metadata: &BTreeMap<String, String>,
-    name: &str,
-) -> Result<Vec<u8>> {
-    if let Some(taken) = [FORMAT, VERSION, CLASS_NAMES].into_iter().find(|&taken| metadata.contains_key(taken)) {
-        return Err(format_error(
-            name,
-            format!("a setting named {taken:?}"),
-            "another name: the file has an entry of this name already",
-        ));
-    }
-    let json_error = |error: serde_json::Error| io_error(name, error.into());
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let names = class_names.map(serde_json::to_string).transpose().map_err(json_error)?;
-    let mut entries: BTreeMap<&str, &str> = metadata.iter().map(|(key, value)| (&**key, &**value)).collect();
-    entries.insert(FORMAT, "pt");
-    entries.insert(VERSION, &version);
-    if let (Some(class_names), Some(names)) = (class_names, &names) {
-        expect("class names", class_names.len(), model.classes())?;
-        entries.insert(CLASS_NAMES, names);
+impl Contents<'_> {
+    /// The file's bytes; `name` stands for it in errors.
+    pub(crate) fn to_bytes(&self, name: &str) -> Result<Vec<u8>> {
+        let header = self.header(name)?;
+        let mut bytes = memory::with_capacity("model file", self.values().saturating_add(ALIGNMENT + header.len()))?;
+        bytes.extend((header.len() as u64).to_le_bytes());
+        bytes.extend(header);
+        for (_, parameters) in self.pairs {
+            for value in parameters.bias().iter().chain(&parameters.to_class_major()) {
+                bytes.extend(value.to_le_bytes());
+            }
+        }
+        Ok(bytes)
     }
 
-    let (features, classes) = (model.features(), model.classes());
-    let middle = classes.saturating_mul(size_of::<f32>());
-    let end = features.saturating_mul(classes).saturating_mul(size_of::<f32>()).saturating_add(middle);
-    let tensor = |shape, data_offsets| serde_json::to_string(&TensorInfo { dtype: Dtype::F32, shape, data_offsets });
-    let mut header = format!(
-        r#"{{"__metadata__":{},"bias":{},"weight":{}}}"#,
-        serde_json::to_string(&entries).map_err(json_error)?,
-        tensor(vec![classes], (0, middle)).map_err(json_error)?,
-        tensor(vec![classes, features], (middle, end)).map_err(json_error)?,
-    )
-    .into_bytes();
-    header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
-    if header.len() > LONGEST_HEADER {
-        return Err(Error::Size {
-            what: "bytes of names and settings",
-            found: header.len(),
-            expected: "at most 100,000,000",
-        });
+    /// Bytes of all values.
+    fn values(&self) -> usize {
+        let values = |parameters: &Parameters| {
+            parameters
+                .features()
+                .saturating_add(1)
+                .saturating_mul(parameters.classes())
+                .saturating_mul(size_of::<f32>())
+        };
+        self.pairs.iter().fold(0, |sum: usize, (_, parameters)| sum.saturating_add(values(parameters)))
     }
-    Ok(header)
-}
 
-/// Writes the file, or leaves everything as it was.
-pub(super) fn save(
-    model: &SoftmaxRegression,
-    class_names: Option<&[String]>,
-    metadata: &BTreeMap<String, String>,
-    path: &Path,
-) -> Result<()> {
-    let name = path.display().to_string();
-    let bytes = to_bytes(model, class_names, metadata, &name)?;
-    let target = Target::check(path, &name)?;
-    target.replace(&bytes).map_err(|error| io_error(&name, error))
+    fn header(&self, name: &str) -> Result<Vec<u8>> {
+        let &Self { pairs, class_names, metadata } = self;
+        if let Some(taken) = [FORMAT, VERSION, CLASS_NAMES].into_iter().find(|&taken| metadata.contains_key(taken)) {
+            return Err(format_error(
+                name,
+                format!("a setting named {taken:?}"),
+                "another name: the file has an entry of this name already",
+            ));
+        }
+        let json_error = |error: serde_json::Error| io_error(name, error.into());
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let names = class_names.map(serde_json::to_string).transpose().map_err(json_error)?;
+        let mut entries: BTreeMap<&str, &str> = metadata.iter().map(|(key, value)| (&**key, &**value)).collect();
+        entries.insert(FORMAT, "pt");
+        entries.insert(VERSION, &version);
+        if let (Some(class_names), Some(names), Some((_, model))) = (class_names, &names, pairs.first()) {
+            expect("class names", class_names.len(), model.classes())?;
+            entries.insert(CLASS_NAMES, names);
+        }
+
+        let mut header = format!(r#"{{"__metadata__":{}"#, serde_json::to_string(&entries).map_err(json_error)?);
+        let mut start = 0;
+        for (prefix, parameters) in pairs {
+            let (features, classes) = (parameters.features(), parameters.classes());
+            for (tensor, shape) in [("bias", vec![classes]), ("weight", vec![classes, features])] {
+                let values = shape.iter().fold(size_of::<f32>(), |bytes, &size| bytes.saturating_mul(size));
+                let end = values.saturating_add(start);
+                let info = TensorInfo { dtype: Dtype::F32, shape, data_offsets: (start, end) };
+                let info = serde_json::to_string(&info).map_err(json_error)?;
+                header.push_str(&format!(r#","{prefix}{tensor}":{info}"#));
+                start = end;
+            }
+        }
+        let mut header = header.into_bytes();
+        header.push(b'}');
+        header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
+        if header.len() > LONGEST_HEADER {
+            return Err(Error::Size {
+                what: "bytes of names and settings",
+                found: header.len(),
+                expected: "at most 100,000,000",
+            });
+        }
+        Ok(header)
+    }
+
+    /// Writes the file, or leaves everything as it was.
+    pub(crate) fn save(&self, path: &Path) -> Result<()> {
+        let name = path.display().to_string();
+        let bytes = self.to_bytes(&name)?;
+        let target = Target::check(path, &name)?;
+        target.replace(&bytes).map_err(|error| io_error(&name, error))
+    }
 }
 
 /// A place where a file can be written, as far as can be known before writing it.

@@ -120,6 +120,16 @@ impl Optimizer {
         }
     }
 
+    /// Which state is of squares.
+    #[cfg(feature = "safetensors")]
+    pub(super) const fn square(&self) -> Option<usize> {
+        match self {
+            Self::Sgd(_) => None,
+            Self::Adagrad(_) | Self::RmsProp(_) => Some(0),
+            Self::Adam(_) | Self::AdamW(_) => Some(1),
+        }
+    }
+
     /// The coefficients of a step at this learning rate, after so many steps.
     pub(super) fn step(&self, rate: f64, steps: u64) -> Step {
         match self {
