@@ -293,6 +293,11 @@ impl<'a> Targets<'a> {
         Self { start: self.start + rows.start, end: self.start + rows.end, ..self }
     }
 
+    /// Whether they are labels of u8.
+    pub(crate) const fn are_u8(&self) -> bool {
+        matches!(self.kind, TargetKind::U8(_))
+    }
+
     /// Whether no row's targets sum to more than its weight.
     pub(crate) fn sum_to_their_weights(&self) -> bool {
         self.weighting.is_none_or(|weighting| weighting.smoothing == 0.0 || weighting.classes.is_none())

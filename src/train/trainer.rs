@@ -89,6 +89,8 @@ struct Workspace {
     sweep: Sweep,
     /// The gradient, where a step needs it as a whole.
     gradient: Option<Parameters>,
+    /// Whether the last step's labels were of u8.
+    labels_of_u8: bool,
     /// What the parameters and the states were before a step that might ruin them.
     backup: Vec<Parameters>,
 }
@@ -214,6 +216,7 @@ impl Trainer {
         }
         let rate = self.settings.rate(&self.progress)?;
         let order = self.weights.enter_order_of(batch.x)?;
+        self.workspace.labels_of_u8 = batch.targets.are_u8();
         let averages = self.settings.average_from.is_some_and(|from| from <= self.progress.steps);
         let plain = self.settings.are_plain();
         if averages || !plain {
@@ -308,9 +311,14 @@ impl Trainer {
     /// first step. The model's other parameters and what is remembered of them stay as they are.
     ///
     /// # Errors
-    /// [`Error::Memory`]; the trainer is then as it was.
+    /// [`Error::Size`] where the last step's labels were of u8, which have no name for a 257th class, [`Error::Memory`]; the
+    /// trainer is then as it was.
     pub fn add_class(&mut self) -> Result<()> {
         let model = self.weights.model();
+        if self.workspace.labels_of_u8 && model.classes() > usize::from(u8::MAX) {
+            let expected = "at most 256; step on labels of u32 first";
+            return Err(Error::Size { what: "classes with labels of u8", found: model.classes() + 1, expected });
+        }
         let exec = model.exec();
         let wider = SoftmaxRegression::new(model.parameters().with_class(0.0)?)?;
         let memory = match &mut self.memory {

@@ -18,10 +18,12 @@ mod npy;
 mod numerics;
 mod optimizers;
 mod reference;
+mod resume;
 mod row_weights;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;
+mod training;
 mod weighting;
 mod zeros;

@@ -5,6 +5,7 @@
 pub(crate) mod cases;
 pub(crate) mod compare;
 pub(crate) mod data;
+pub(crate) mod descent;
 pub(crate) mod expect;
 pub(crate) mod failures;
 pub(crate) mod guarded;
