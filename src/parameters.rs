@@ -25,7 +25,6 @@ use core::fmt;
 /// assert_eq!(parameters.bias(), [0.5, 0.25]);
 /// # Ok::<(), softreg::Error>(())
 /// ```
-#[derive(Clone)]
 pub struct Parameters {
     lines: Vec<Line>,
     bias: Vec<f32>,
@@ -258,6 +257,20 @@ impl Parameters {
     /// The panels and the bias. What fills the last panel up must stay zero.
     pub(crate) fn parts_mut(&mut self) -> (&mut [Line], &mut [f32]) {
         (&mut self.lines, &mut self.bias)
+    }
+}
+
+/// [`clone_from`](Clone::clone_from) allocates nothing where the shapes are the same.
+impl Clone for Parameters {
+    fn clone(&self) -> Self {
+        Self { lines: self.lines.clone(), bias: self.bias.clone(), ..*self }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        let Self { lines, bias, features, lanes, panel_lines } = self;
+        lines.clone_from(&source.lines);
+        bias.clone_from(&source.bias);
+        (*features, *lanes, *panel_lines) = (source.features, source.lanes, source.panel_lines);
     }
 }
 

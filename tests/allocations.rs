@@ -6,7 +6,8 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use softreg::{Batch, Dataset, Matrix, Sgd, SoftmaxRegression, Targets, Trainer, kernel};
+use softreg::{Batch, Dataset, Matrix, Schedule, Sgd, SoftmaxRegression, Targets, Trainer, kernel};
+use support::descent::Kind;
 use support::levels::levels;
 use support::random::Random;
 
@@ -127,6 +128,32 @@ fn a_step_after_the_first_allocates_nothing() {
                 }
             });
             assert_eq!(counted, 0, "{level}, {data:?}");
+        }
+    }
+}
+
+/// Whatever the optimizer remembers, clips and averages; by the epoch too, whose last batch is smaller.
+#[test]
+fn a_step_of_any_optimizer_after_the_first_allocates_nothing() {
+    for data in [pixels(), values(), skipped()] {
+        for level in levels() {
+            for kind in Kind::ALL {
+                let model = SoftmaxRegression::zeros(FEATURES, CLASSES).with_level(level);
+                let trainer = Trainer::new(model, kind.settings(0.001)).clip_norm(0.5).averaging(0);
+                let mut trainer = trainer.schedule(Schedule::cosine(100, 0.1).warm_up(3, 0.1));
+                let mut batches = data.batches(100);
+                trainer.step(batches.next_batch()).expect("the shapes fit");
+                let mut shown = trainer.model().clone();
+                let counted = allocations(|| {
+                    for _ in 0..3 {
+                        trainer.epoch(&mut batches).expect("the shapes fit");
+                        trainer.observe(1.0).expect("a finite loss");
+                        shown.clone_from(trainer.model());
+                    }
+                });
+                assert_eq!(counted, 0, "{level}, {kind:?}, {data:?}");
+                assert_eq!(&shown, trainer.model());
+            }
         }
     }
 }

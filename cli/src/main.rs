@@ -6,18 +6,20 @@
 mod commands;
 mod data_source;
 mod digit;
-mod fit_data;
 mod labels;
 mod memory;
 mod model_file;
+mod optimizer;
 mod output_file;
 mod picture;
 mod progress;
 mod report;
 mod roofline;
+mod rows;
 mod split;
 mod temporary;
 mod text;
+mod weighting;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use softreg::{Error, ModelFile, SoftmaxRegression};
 
-use crate::fit_data::FitData;
 use crate::report::Failure;
 use crate::text::excerpt;
 
@@ -17,27 +16,18 @@ pub(crate) const CLASSES: usize = 10;
 /// What the model expects to be done to the pixels; a model that says otherwise would see other numbers.
 pub(crate) const PREPROCESSING: &str = "u8 pixels / 255";
 
-/// The bytes of a model file. The same model and settings give the same bytes.
-pub(crate) fn to_bytes(model: &SoftmaxRegression, settings: &[(&str, String)]) -> Result<Vec<u8>, Failure> {
-    let file = ModelFile::new(model.clone())
-        .with_metadata("preprocessing", PREPROCESSING)
-        .with_metadata("features", model.features().to_string())
-        .with_metadata("classes", model.classes().to_string());
-    let file = settings.iter().fold(file, |file, (name, value)| file.with_metadata(*name, value));
-    Ok(file.to_bytes()?)
-}
-
-/// The bytes of the file of a model of any shape, with its classes' names.
-pub(crate) fn fitted_to_bytes(
+/// The bytes of a model file: a model of any shape with its classes' names. The same model and settings give the same bytes.
+pub(crate) fn to_bytes(
     model: &SoftmaxRegression,
-    data: &FitData,
+    classes: &[String],
+    preprocessing: Option<&str>,
     settings: &[(&str, String)],
 ) -> Result<Vec<u8>, Failure> {
     let file = ModelFile::new(model.clone())
-        .with_class_names(&data.classes)
+        .with_class_names(classes)
         .with_metadata("features", model.features().to_string())
         .with_metadata("classes", model.classes().to_string());
-    let file = data.preprocessing.iter().fold(file, |file, &value| file.with_metadata("preprocessing", value));
+    let file = preprocessing.iter().fold(file, |file, &value| file.with_metadata("preprocessing", value));
     let file = settings.iter().fold(file, |file, (name, value)| file.with_metadata(*name, value));
     Ok(file.to_bytes()?)
 }

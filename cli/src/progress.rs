@@ -4,6 +4,7 @@
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use softreg::Pass;
+use softreg::metrics::Evaluation;
 
 use crate::report::{Failure, Output};
 
@@ -18,6 +19,17 @@ enum View {
     Silent,
     Bar(ProgressBar),
     Lines,
+}
+
+/// Where a training has come to.
+#[derive(Clone, Copy)]
+pub(crate) struct Point {
+    pub(crate) steps: u64,
+    pub(crate) learning_rate: f64,
+    /// The mean loss of a row since the point before, in nats.
+    pub(crate) training_loss: f64,
+    /// `None` without validation rows, or where nobody sees it.
+    pub(crate) validation: Option<Evaluation>,
 }
 
 /// See the module.
@@ -44,29 +56,41 @@ impl Progress {
         Self { view, steps, stride, next: stride }
     }
 
-    /// Tells that `done` steps are done and what the last one's loss was.
+    /// Whether a line is due after so many steps.
     #[inline]
-    pub(crate) fn step(&mut self, done: u64, loss: f64, out: &mut Output) -> Result<(), Failure> {
-        if done < self.next && done < self.steps { Ok(()) } else { self.show(done, loss, out) }
+    pub(crate) fn is_due(&self, done: u64) -> bool {
+        done >= self.next || done >= self.steps
     }
 
-    #[cold]
-    fn show(&mut self, done: u64, loss: f64, out: &mut Output) -> Result<(), Failure> {
-        self.next = done.saturating_add(self.stride);
+    /// Whether lines are shown, and not a bar or nothing.
+    pub(crate) const fn shows_lines(&self) -> bool {
+        matches!(self.view, View::Lines)
+    }
+
+    /// Shows how far the training has come.
+    pub(crate) fn show(&mut self, point: &Point, out: &mut Output) -> Result<(), Failure> {
+        self.next = point.steps.saturating_add(self.stride);
         match &self.view {
             View::Silent => Ok(()),
             View::Bar(bar) => {
-                bar.set_message(format!("{loss:.4}"));
-                bar.set_position(done);
+                bar.set_message(format!("{:.4}", point.training_loss));
+                bar.set_position(point.steps);
                 Ok(())
             }
             View::Lines => {
                 let steps = HumanCount(self.steps).to_string();
-                out.line(format_args!(
-                    "step {:>width$} of {steps}  loss {loss:.4}",
-                    HumanCount(done).to_string(),
+                let line = format!(
+                    "step {:>width$} of {steps}  loss {:.4}",
+                    HumanCount(point.steps).to_string(),
+                    point.training_loss,
                     width = steps.len()
-                ))
+                );
+                match &point.validation {
+                    Some(validation) => {
+                        out.line(format_args!("{line}  validation accuracy {:.4}", validation.accuracy()))
+                    }
+                    None => out.line(line),
+                }
             }
         }
     }

@@ -58,7 +58,7 @@ pub use softmax::Loss;
 use softmax::{CrossEntropy, Form, Softmax, sum};
 pub use sweep::Sweep;
 use update::{Update, UpdateBias};
-use vector::{AllFinite, Bound, Largest, Mix, SumOfSquares};
+use vector::{AllFinite, Bound, Largest, LargestParameter, Mix, SumOfSquares};
 
 /// Logits `[n, classes] = x [n, features] * weights [features, classes] + bias [classes]`.
 ///
@@ -306,11 +306,10 @@ pub(crate) fn largest(exec: Exec, values: &[f32]) -> f32 {
 
 /// The largest magnitude among parameters; infinite where one is not finite.
 pub(crate) fn largest_parameter(exec: Exec, parameters: &Parameters) -> f32 {
-    let lines = parameters.lines().iter().map(|line| largest(exec, &line.0));
-    lines.fold(largest(exec, parameters.bias()), f32::max)
+    exec.run_here(LargestParameter(parameters))
 }
 
-/// `mean += share * (values - mean)`, of one shape.
+/// `mean = mean - share * mean + share * values`, of one shape.
 pub(crate) fn mix(exec: Exec, mean: &mut Parameters, values: &Parameters, share: f32) {
     exec.run_here(Mix { mean, values, share });
 }

@@ -36,7 +36,7 @@ impl Kernel for AllFinite<'_> {
     }
 }
 
-/// `mean += share * (values - mean)`
+/// `mean = mean - share * mean + share * values`
 pub(super) struct Mix<'a> {
     pub(super) mean: &'a mut Parameters,
     pub(super) values: &'a Parameters,
@@ -60,7 +60,9 @@ impl Kernel for Mix<'_> {
 fn mix<S: Simd>(simd: S, mean: &mut [f32], values: &[f32], share: f32) {
     for (mean, values) in mean.chunks_mut(S::LANES).zip(values.chunks(S::LANES)) {
         let (old, new) = (load_start(simd, mean), load_start(simd, values));
-        store_start(simd, simd.mul_add(simd.splat(share), simd.sub(new, old), old), mean);
+        // Not the difference of the two, which may overflow.
+        let kept = simd.mul_add(simd.splat(-share), old, old);
+        store_start(simd, simd.mul_add(simd.splat(share), new, kept), mean);
     }
 }
 
@@ -132,22 +134,65 @@ impl Kernel for Largest<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> f32 {
-        let zero = simd.splat(0.0);
-        let (mut largest, mut zeros) = ([zero; SUMS], [zero; SUMS]);
+        let mut magnitudes = Magnitudes::new(simd);
         for values in self.0.chunks(SUMS * S::LANES) {
-            for (i, values) in values.chunks(S::LANES).enumerate() {
-                let v = load_start(simd, values);
-                largest[i] = simd.max(largest[i], simd.max(v, simd.sub(zero, v)));
-                // NaN where v is not finite: a maximum does not keep NaN.
-                zeros[i] = simd.mul_add(v, zero, zeros[i]);
-            }
+            magnitudes.take(simd, values);
         }
-        if total(simd, zeros) != 0.0 {
+        magnitudes.largest(simd)
+    }
+}
+
+/// The same among parameters.
+pub(super) struct LargestParameter<'a>(pub(super) &'a Parameters);
+
+impl Kernel for LargestParameter<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        let mut magnitudes = Magnitudes::new(simd);
+        for Line(line) in self.0.lines() {
+            magnitudes.take(simd, line);
+        }
+        for bias in self.0.bias().chunks(SUMS * S::LANES) {
+            magnitudes.take(simd, bias);
+        }
+        magnitudes.largest(simd)
+    }
+}
+
+/// The largest magnitudes so far, and 0 or NaN.
+struct Magnitudes<S: Simd> {
+    largest: [S::Vector; SUMS],
+    zeros: [S::Vector; SUMS],
+}
+
+impl<S: Simd> Magnitudes<S> {
+    #[inline(always)]
+    fn new(simd: S) -> Self {
+        Self { largest: [simd.splat(0.0); SUMS], zeros: [simd.splat(0.0); SUMS] }
+    }
+
+    /// At most as many values as the sums have lanes.
+    #[inline(always)]
+    fn take(&mut self, simd: S, values: &[f32]) {
+        let zero = simd.splat(0.0);
+        for (i, values) in values.chunks(S::LANES).enumerate() {
+            let v = load_start(simd, values);
+            self.largest[i] = simd.max(self.largest[i], simd.max(v, simd.sub(zero, v)));
+            // NaN where v is not finite: a maximum does not keep NaN.
+            self.zeros[i] = simd.mul_add(v, zero, self.zeros[i]);
+        }
+    }
+
+    #[inline(always)]
+    fn largest(self, simd: S) -> f32 {
+        if total(simd, self.zeros) != 0.0 {
             return f32::INFINITY;
         }
-        let mut all = largest[0];
+        let mut all = self.largest[0];
         for i in 1..SUMS {
-            all = simd.max(all, largest[i]);
+            all = simd.max(all, self.largest[i]);
         }
         let mut lanes = S::array(0.0);
         simd.store(all, &mut lanes);

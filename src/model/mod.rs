@@ -28,10 +28,23 @@ const PIECE: usize = 1 << 20;
 /// already.
 #[doc(alias = "logistic regression")]
 #[doc(alias = "multinomial")]
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct SoftmaxRegression {
     parameters: Parameters,
     exec: Exec,
+}
+
+/// [`clone_from`](Clone::clone_from) allocates nothing where the shapes are the same: a service that goes on learning
+/// publishes its model so.
+impl Clone for SoftmaxRegression {
+    fn clone(&self) -> Self {
+        Self { parameters: self.parameters.clone(), ..*self }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        self.parameters.clone_from(&source.parameters);
+        self.exec = source.exec;
+    }
 }
 
 /// Equal parameters; level and threads are settings and do not count.

@@ -316,3 +316,25 @@ fn every_piece_of_selected_rows_has_its_own_numbers_and_targets() {
         assert_eq!(found, expected, "{level}");
     }
 }
+
+#[path = "../../examples/embedded/src/lib.rs"]
+mod embedded;
+
+/// The example's own reader of its model file.
+#[test]
+fn a_model_within_the_program_reads_digits() {
+    let model = embedded::model().expect("a model of 784 x 10");
+    let test = softreg::mnist::read_files(softreg_mnist::FILES, 0).expect("the four files").test;
+    let mut right = 0;
+    for (row, &label) in test.labels().iter().enumerate().take(500) {
+        let row = [row];
+        let one = test.x().select(&row).expect("a row");
+        right += usize::from(model.predict(one).expect("finite")[0] == label);
+    }
+    assert!(right > 430, "{right} of 500");
+    let blank = [0; 784];
+    assert_eq!(
+        embedded::digit(&model, &blank).expect("a digit"),
+        model.predict(Matrix::from_u8(&blank, 784).expect("a row")).expect("finite")[0]
+    );
+}

@@ -6,6 +6,9 @@ use softreg::{
     Adagrad, Adam, AdamW, Batch, Matrix, Optimizer, Plateau, RmsProp, Schedule, Sgd, SoftmaxRegression, Trainer,
 };
 
+#[path = "../../examples/pytorch_loop.rs"]
+mod pytorch_loop;
+
 fn golden(text: &str) -> Value {
     serde_json::from_str(text).expect("a JSON file")
 }
@@ -181,4 +184,22 @@ fn schedules_are_pytorchs() {
         names.push(name.to_owned());
     }
     assert_eq!(names, ["step", "exponential", "cosine", "linear", "one_cycle", "warmup_cosine", "plateau"]);
+}
+
+/// The example's port of a PyTorch loop: class weights and smoothing, a smaller last batch, momentum and AdamW, schedules by
+/// the epoch.
+#[test]
+fn a_ported_loop_has_pytorchs_losses_at_every_epoch() {
+    let (data, model, class_weights, golden) = pytorch_loop::golden();
+    assert_eq!(golden.len(), 2);
+    for level in levels() {
+        for ((name, optimizer), (expected_name, expected)) in pytorch_loop::optimizers().into_iter().zip(&golden) {
+            let model = model.clone().with_level(level);
+            let losses = pytorch_loop::train(&data, model, optimizer, &class_weights).expect("it trains");
+            assert_eq!((name, losses.len()), (expected_name.as_str(), 12));
+            for (epoch, (found, expected)) in losses.iter().zip(expected).enumerate() {
+                assert!((found - expected).abs() < 1e-5, "{level} {name}: {found} for {expected} in epoch {epoch}");
+            }
+        }
+    }
 }

@@ -95,6 +95,35 @@ fn a_training_resumed_at_any_step_has_the_same_bits() {
     }
 }
 
+#[path = "../../examples/online.rs"]
+mod online;
+
+/// The service of the example: what was stopped half way and went on from the disk has the same bits.
+#[test]
+fn the_service_of_the_example_goes_on_with_the_same_bits() {
+    let directory = directory();
+    let path = directory.path().join("service.safetensors");
+    let shown = std::sync::RwLock::new(SoftmaxRegression::zeros(64, 2));
+    let mut whole = online::service();
+    online::learn(&mut whole, 0..9_500, &shown).expect("it learns");
+    whole.save(&path).expect("a file");
+    let mut resumed = Trainer::load(&path).expect("a state");
+    let mut losses = Vec::new();
+    for trainer in [&mut whole, &mut resumed] {
+        online::learn(trainer, 9_500..20_000, &shown).expect("it learns");
+        losses.push(outcome(trainer));
+    }
+    assert_eq!(losses[0], losses[1]);
+    let model = shown.read().expect("nobody panicked");
+    assert_eq!((&*model, model.classes()), (whole.model(), 3));
+    let mut row = [0.0; 64];
+    let right = (20_000..21_000).filter(|&step| {
+        let label = online::next_row(step, &mut row);
+        model.predict(Matrix::from_f32(&row, 64).expect("a row")).expect("finite")[0] == label
+    });
+    assert!(right.count() > 900);
+}
+
 fn directory() -> tempfile::TempDir {
     tempfile::tempdir().expect("a directory")
 }

@@ -7,16 +7,18 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use indicatif::HumanCount;
 use serde::Serialize;
-use softreg::{Batch, Dataset, Fit, Lbfgs, Pass, Path, Scoring, SoftmaxRegression, Targets};
+use softreg::{Batch, Dataset, Fit, Lbfgs, Pass, Path, Scoring, SoftmaxRegression};
 
 use super::ComputeArgs;
-use crate::fit_data::{self, Aside, FitData, FitDataArgs};
 use crate::memory;
 use crate::model_file;
+use crate::optimizer::at_least_0;
 use crate::output_file::OutputFile;
 use crate::progress::Passes;
 use crate::report::{Failure, Output, finite, note};
+use crate::rows::{self, Aside, Rows, RowsArgs};
 use crate::text::visible;
+use crate::weighting::WeightingArgs;
 
 /// The strengths of the penalty that are tried where none is given.
 const STRENGTHS: [f64; 8] = [1e-1, 1e-2, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 1e-6];
@@ -27,7 +29,7 @@ const SCORED: f64 = 2e-2;
 #[derive(Args)]
 pub(crate) struct FitArgs {
     #[command(flatten)]
-    data: FitDataArgs,
+    data: RowsArgs,
     /// Strength of the penalty l2/2 * |W|^2; without it, the best on the validation rows is taken
     #[arg(long, value_name = "L2", allow_negative_numbers = true, value_parser = at_least_0)]
     l2: Option<f64>,
@@ -41,12 +43,8 @@ pub(crate) struct FitArgs {
     /// Seed of the rows set aside
     #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true)]
     seed: u64,
-    /// Weights of the classes: balanced, or 0=1,1=2 by the classes' names, 1 for those not named
-    #[arg(long, value_name = "WEIGHTS")]
-    class_weight: Option<String>,
-    /// Share of each label that is spread over all classes, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value = "0", allow_negative_numbers = true, value_parser = share)]
-    label_smoothing: f32,
+    #[command(flatten)]
+    weighting: WeightingArgs,
     /// Penalise the weights of the features standardised, each to mean 0 and variance 1
     #[arg(long)]
     standardize: bool,
@@ -133,16 +131,16 @@ fn run_here(args: &FitArgs) -> Result<(), Failure> {
     let aside = match (args.validation, args.l2) {
         (Some(aside), _) => aside,
         (None, Some(_)) => Aside::Count(0),
-        (None, None) => fit_data::usual_share(labels.len()),
+        (None, None) => rows::usual_share(labels.len()),
     };
-    let [rows, validation] = fit_data::stratified(&labels, aside, args.seed)?;
+    let [training, validation] = rows::stratified(&labels, aside, args.seed)?;
     if args.l2.is_none() && validation.is_empty() {
         return Err(Failure::Usage(
             "no validation rows to choose the strength of the penalty on; give --l2, or a larger --validation"
                 .to_owned(),
         ));
     }
-    let weights = class_weights(args, &data)?;
+    let weights = args.weighting.class_weights(&data.train, &data.classes)?;
     if !args.json {
         say_data(&data, validation.len(), load_seconds, &mut out)?;
     }
@@ -160,8 +158,8 @@ fn run_here(args: &FitArgs) -> Result<(), Failure> {
         .max_passes(args.max_passes)
         .level(args.compute.level)
         .threads(args.compute.threads);
-    let whole = batch(&data.train, args, &weights)?;
-    let part = pick(whole, &rows)?;
+    let whole = Batch::new(data.train.x(), args.weighting.targets(&data.train, &weights)?)?;
+    let part = pick(whole, &training)?;
     let held_out = pick(data.train.as_batch(), &validation)?;
     let (path, fit) = match args.l2 {
         Some(l2) => {
@@ -206,7 +204,7 @@ struct Fitted<'a> {
 /// Tests, saves and reports.
 fn finish(
     args: &FitArgs,
-    data: &FitData,
+    data: &Rows,
     fitted: Fitted<'_>,
     save: Option<&OutputFile>,
     out: &mut Output,
@@ -229,7 +227,7 @@ fn finish(
         None => None,
     };
     if let Some(file) = save {
-        file.write(&model_file::fitted_to_bytes(&model, data, &settings(args, l2))?)?;
+        file.write(&model_file::to_bytes(&model, &data.classes, data.preprocessing, &settings(args, l2))?)?;
     }
     let tried = path.iter().flat_map(|path| &path.points).map(|point| Tried {
         l2: point.l2,
@@ -287,19 +285,6 @@ fn finish(
     Ok(())
 }
 
-/// All rows with their weights.
-fn batch<'a>(data: &'a Dataset, args: &FitArgs, weights: &'a Option<Vec<f32>>) -> Result<Batch<'a>, Failure> {
-    let Batch { x, mut targets } = data.as_batch();
-    if let Some(weights) = weights {
-        targets = targets.with_class_weights(weights);
-    }
-    // Rows without it take the shorter way.
-    if args.label_smoothing != 0.0 {
-        targets = targets.with_label_smoothing(args.label_smoothing)?;
-    }
-    Ok(Batch::new(x, targets)?)
-}
-
 /// Some of the rows; all of them are the batch itself, whose rows follow each other in memory.
 fn pick<'a>(batch: Batch<'a>, rows: &'a [usize]) -> Result<Batch<'a>, Failure> {
     if rows.len() == batch.x.rows() {
@@ -308,39 +293,15 @@ fn pick<'a>(batch: Batch<'a>, rows: &'a [usize]) -> Result<Batch<'a>, Failure> {
     Ok(Batch::new(batch.x.select(rows)?, batch.targets.select(rows)?)?)
 }
 
-/// The weights that `--class-weight` asks for.
-fn class_weights(args: &FitArgs, data: &FitData) -> Result<Option<Vec<f32>>, Failure> {
-    let Some(text) = &args.class_weight else { return Ok(None) };
-    let targets: Targets<'_> = data.train.targets();
-    if text == "balanced" {
-        return Ok(Some(targets.balanced_class_weights(data.classes.len())?));
-    }
-    let bad = |found: &str| {
-        let known = crate::text::excerpt(&data.classes.join(", "));
-        Failure::Usage(format!("--class-weight: found {found:?}, expected balanced, or CLASS=WEIGHT,... of: {known}"))
-    };
-    let mut weights = vec![1.0; data.classes.len()];
-    for part in text.split(',') {
-        let (class, weight) = part.rsplit_once('=').ok_or_else(|| bad(part))?;
-        let class = data.classes.iter().position(|known| known == class).ok_or_else(|| bad(part))?;
-        let weight: f32 = weight.parse().map_err(|_| bad(part))?;
-        weights[class] = Some(weight).filter(|w| w.is_finite() && *w >= 0.0).ok_or_else(|| bad(part))?;
-    }
-    Ok(Some(weights))
-}
-
 /// What the model file says about the fit: all that decides its values.
 fn settings(args: &FitArgs, l2: f64) -> Vec<(&'static str, String)> {
-    vec![
-        ("l2", format!("{l2:?}")),
-        ("standardize", args.standardize.to_string()),
-        ("class_weight", args.class_weight.clone().unwrap_or_else(|| "none".to_owned())),
-        ("label_smoothing", format!("{:?}", args.label_smoothing)),
-        ("level", args.compute.level.name().to_owned()),
-    ]
+    let mut settings = vec![("l2", format!("{l2:?}")), ("standardize", args.standardize.to_string())];
+    settings.extend(args.weighting.settings());
+    settings.push(("level", args.compute.level.name().to_owned()));
+    settings
 }
 
-fn say_data(data: &FitData, validation: usize, load_seconds: f64, out: &mut Output) -> Result<(), Failure> {
+fn say_data(data: &Rows, validation: usize, load_seconds: f64, out: &mut Output) -> Result<(), Failure> {
     out.line(format_args!(
         "data        {}: {} rows to fit, {validation} of them for validation, {} to test, {} features, {} classes, read in \
          {load_seconds:.2} s",
@@ -354,7 +315,7 @@ fn say_data(data: &FitData, validation: usize, load_seconds: f64, out: &mut Outp
 
 fn say_results(
     args: &FitArgs,
-    data: &FitData,
+    data: &Rows,
     model: &SoftmaxRegression,
     report: &Report,
     out: &mut Output,
@@ -389,16 +350,6 @@ fn say_results(
         out.line(format_args!("saved       {}", visible(&path.display().to_string())))?;
     }
     Ok(())
-}
-
-fn at_least_0(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
-    number.ok_or_else(|| "expected a finite number of at least 0".to_owned())
-}
-
-fn share(text: &str) -> Result<f32, String> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "expected a share from 0 to 1".to_owned())
 }
 
 fn passes(text: &str) -> Result<usize, String> {

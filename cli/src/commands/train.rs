@@ -1,25 +1,26 @@
 //! `softreg train`: reads the data, trains, tests, saves. The default command, with the tutorial's settings.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use indicatif::HumanCount;
 use serde::Serialize;
 use softreg::metrics::Evaluation;
-use softreg::mnist::Mnist;
-use softreg::{Dataset, Error, Reduction, Sgd, SoftmaxRegression, Trainer};
+use softreg::{Batches, Dataset, EarlyStopping, Error, Reduction, Run, SoftmaxRegression, Trainer};
 
 use super::{ComputeArgs, whole_number};
-use crate::data_source::DataArgs;
 use crate::memory;
-use crate::model_file::{self, CLASSES, FEATURES};
+use crate::model_file;
+use crate::optimizer::{self, OptimizerArgs};
 use crate::output_file::OutputFile;
 use crate::picture;
-use crate::progress::Progress;
+use crate::progress::{Point, Progress};
 use crate::report::{Failure, Output, finite, note};
+use crate::rows::{Aside, RowsArgs, Split};
 use crate::text::{shown, visible};
+use crate::weighting::WeightingArgs;
 
 /// A loss that grew by more than this over its first shows no noise any more, and no start from zeros.
 const DIVERGED: f64 = 1000.0;
@@ -27,20 +28,31 @@ const DIVERGED: f64 = 1000.0;
 /// A batch needs memory for every row of it, and more rows than this are a typo.
 const LARGEST_BATCH: usize = 1_000_000;
 
+/// Epochs of a training that is to stop early, where nobody says.
+const EPOCHS_AT_MOST: u64 = 100;
+
 /// Options of `softreg train`.
 #[derive(Args)]
 pub(crate) struct TrainArgs {
     #[command(flatten)]
-    data: DataArgs,
+    data: RowsArgs,
     /// Training steps; 0 leaves a model of zeros
     #[arg(long, value_name = "N", default_value = "1000", allow_negative_numbers = true)]
     steps: u64,
+    /// Passes over the training rows, instead of steps; the last batch of each has the rows that are left
+    #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "steps")]
+    epochs: Option<u64>,
+    /// Epochs without a better loss of the validation rows, after which the training ends with the best model; 100 epochs at
+    /// most, unless told
+    #[arg(long, value_name = "PATIENCE", allow_negative_numbers = true, value_parser = patience, conflicts_with = "steps")]
+    early_stopping: Option<u32>,
     /// Rows in each step
     #[arg(long, value_name = "ROWS", default_value = "100", allow_negative_numbers = true, value_parser = batch)]
     batch: usize,
-    /// Learning rate
-    #[arg(long = "lr", value_name = "RATE", default_value = "0.01", allow_negative_numbers = true, value_parser = learning_rate)]
-    learning_rate: f64,
+    #[command(flatten)]
+    optimizer: OptimizerArgs,
+    #[command(flatten)]
+    weighting: WeightingArgs,
     /// Loss over the rows of a batch; the mean wants a --lr larger by the factor --batch
     #[arg(long, value_name = "LOSS", default_value = "sum")]
     loss: Loss,
@@ -50,16 +62,20 @@ pub(crate) struct TrainArgs {
     /// Order of the training rows; shuffled anew each epoch
     #[arg(long, value_name = "ORDER", default_value = "shuffled")]
     order: Order,
-    /// First training rows to set aside for validation [default: 5000, or a twelfth of fewer than 60,000]
-    #[arg(long, value_name = "ROWS", allow_negative_numbers = true)]
-    validation: Option<usize>,
+    /// Training rows to set aside for validation, a number or a share: of MNIST the first ones, of your own of each class its
+    /// share [default: a twelfth, at most 5000]
+    #[arg(long, value_name = "ROWS", allow_negative_numbers = true, value_parser = Aside::parse)]
+    validation: Option<Aside>,
     #[command(flatten)]
     compute: ComputeArgs,
     /// Save the model as safetensors
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Draw the weights as a PNG, one picture a digit: blue speaks for it, red against it
+    /// Write losses and accuracies as CSV: a line for each tenth of the steps, or for each epoch
     #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
+    /// Draw the weights as a PNG, one picture a digit: blue speaks for it, red against it
+    #[arg(long, value_name = "FILE", conflicts_with = "features")]
     weights_png: Option<PathBuf>,
     /// Print one JSON object and nothing else
     #[arg(long)]
@@ -82,19 +98,13 @@ enum Order {
 
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sum => "sum",
-            Self::Mean => "mean",
-        })
+        f.write_str(&optimizer::name(self))
     }
 }
 
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Shuffled => "shuffled",
-            Self::File => "file",
-        })
+        f.write_str(&optimizer::name(self))
     }
 }
 
@@ -107,23 +117,30 @@ struct Report {
     threads: usize,
     train_rows: usize,
     validation_rows: usize,
+    features: usize,
+    classes: usize,
     steps: u64,
+    /// `null` where steps were asked for.
+    epochs: Option<u64>,
     batch: usize,
+    optimizer: optimizer::Name,
+    schedule: optimizer::Course,
     learning_rate: f64,
     loss: Loss,
     order: Order,
     seed: u64,
     load_seconds: f64,
     train_seconds: f64,
-    /// Of the last step, before its update; `null` without steps.
+    /// Of the last step, before its update; `null` without steps, and of epochs the last one's mean.
     final_loss: Option<f64>,
     /// `null` without validation rows.
     validation_accuracy: Option<f64>,
-    test_rows: usize,
-    test_correct: usize,
-    test_accuracy: f64,
+    /// The rest is `null` without test rows.
+    test_rows: Option<usize>,
+    test_correct: Option<usize>,
+    test_accuracy: Option<f64>,
     /// Mean over the rows, in nats.
-    test_log_loss: f64,
+    test_log_loss: Option<f64>,
 }
 
 pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
@@ -131,62 +148,70 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
 }
 
 fn run_here(args: &TrainArgs) -> Result<(), Failure> {
-    let (save, weights_png) = output_files(args)?;
-    let has_files = save.is_some() || weights_png.is_some();
+    let files = Files::check(args)?;
     let mut out = Output::new();
 
     let start = Instant::now();
-    let data = args.data.load_split(args.validation)?;
+    let data = args.data.load_split(args.validation, args.seed)?;
     let load_seconds = start.elapsed().as_secs_f64();
+    let training = Training::new(args, &data)?;
     if !args.json {
-        say_settings(args, &data, load_seconds, &mut out)?;
+        say_settings(&training, load_seconds, &mut out)?;
     }
 
     memory::check("train in")?;
     let start = Instant::now();
-    let Some((model, losses)) = train(args, &data, has_files, &mut out)? else {
+    let Some(Trained { model, losses, steps, epochs, history }) = training.run(files.any(), &mut out)? else {
         return Ok(());
     };
     let train_seconds = start.elapsed().as_secs_f64();
     memory::check("test the model in")?;
-    let Scores { validation_accuracy, test } = score(&model, &data)?;
+    let Scores { validation, test } = score(&model, &data)?;
 
     // The files come before the report: a reader who closes the pipe early still gets them.
-    if let Some(file) = &save {
-        file.write(&model_file::to_bytes(&model, &settings(args, &data))?)?;
+    if let Some(file) = &files.save {
+        file.write(&model_file::to_bytes(&model, &data.classes, data.preprocessing, &training.settings())?)?;
     }
-    if let Some(file) = &weights_png {
+    if let Some(file) = &files.weights_png {
         file.write(&picture::weights_png(&model.to_class_major())?)?;
+    }
+    if let Some(file) = &files.history {
+        file.write(csv(&history, args.batch, data.train.rows()).as_bytes())?;
     }
 
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
-        data: args.data.name(),
+        data: data.name.clone(),
         level: args.compute.level.name(),
         threads: args.compute.threads,
         train_rows: data.train.rows(),
         validation_rows: data.validation.rows(),
-        steps: args.steps,
+        features: model.features(),
+        classes: model.classes(),
+        steps,
+        epochs,
         batch: args.batch,
-        learning_rate: args.learning_rate,
+        optimizer: args.optimizer.optimizer,
+        schedule: args.optimizer.schedule,
+        learning_rate: args.optimizer.learning_rate(),
         loss: args.loss,
         order: args.order,
         seed: args.seed,
         load_seconds,
         train_seconds,
         final_loss: losses.map(|losses| losses.last),
-        validation_accuracy,
-        test_rows: test.rows,
-        test_correct: test.correct,
-        test_accuracy: test.accuracy(),
-        test_log_loss: test.log_loss,
+        validation_accuracy: validation.map(|found| found.accuracy()),
+        test_rows: test.map(|found| found.rows),
+        test_correct: test.map(|found| found.correct),
+        test_accuracy: test.map(|found| found.accuracy()),
+        test_log_loss: test.map(|found| found.log_loss),
     };
     if args.json {
         out.json(&report)?
     } else {
         say_results(args, &report, &mut out)?
     }
-    if let Some(message) = losses.and_then(|losses| divergence(args, losses, test.log_loss)) {
+    if let Some(message) = losses.zip(test).and_then(|(losses, test)| divergence(args, losses, test.log_loss)) {
         note(&message);
     }
     Ok(())
@@ -195,12 +220,13 @@ fn run_here(args: &TrainArgs) -> Result<(), Failure> {
 /// What the trained model is worth.
 struct Scores {
     /// `None` without validation rows.
-    validation_accuracy: Option<f64>,
-    test: Evaluation,
+    validation: Option<Evaluation>,
+    /// `None` without test rows.
+    test: Option<Evaluation>,
 }
 
 /// Evaluates the model. A last step that ruined it is an error: no loss has shown it yet.
-fn score(model: &SoftmaxRegression, data: &Mnist) -> Result<Scores, Failure> {
+fn score(model: &SoftmaxRegression, data: &Split) -> Result<Scores, Failure> {
     let hint = "nothing was saved; try a smaller learning rate (--lr)";
     if model.to_class_major().iter().chain(model.bias()).any(|weight| !weight.is_finite()) {
         return Err(Failure::Failed(format!("the last step made the weights infinite or NaN, {hint}")));
@@ -211,16 +237,16 @@ fn score(model: &SoftmaxRegression, data: &Mnist) -> Result<Scores, Failure> {
         Ok(found)
     };
     let validation = (data.validation.rows() > 0).then(|| evaluate(&data.validation, "validation")).transpose()?;
-    let test = evaluate(&data.test, "test")?;
-    Ok(Scores { validation_accuracy: validation.map(|found| found.accuracy()), test })
+    let test = data.test.as_ref().map(|test| evaluate(test, "test")).transpose()?;
+    Ok(Scores { validation, test })
 }
 
 /// Says that the training diverged, if it did: over its steps or, where there was but one, in what it left.
 fn divergence(args: &TrainArgs, losses: Losses, test_log_loss: f64) -> Option<String> {
     let Losses { first, last } = losses;
     let first_of_a_row = match args.loss {
-        Loss::Sum => first / args.batch as f64,
-        Loss::Mean => first,
+        Loss::Sum if !args.counts_epochs() => first / args.batch as f64,
+        _ => first,
     };
     let grew = if last > DIVERGED * first {
         format!("from {first:.4} at the first step to {last:.4} at the last")
@@ -232,102 +258,280 @@ fn divergence(args: &TrainArgs, losses: Losses, test_log_loss: f64) -> Option<St
     Some(format!("the loss grew {grew}: the training diverged, and a smaller --lr is the thing to try"))
 }
 
-/// Checks where the results will go, before anything else takes time.
-fn output_files(args: &TrainArgs) -> Result<(Option<OutputFile>, Option<OutputFile>), Failure> {
-    let save = args.save.as_deref().map(|path| OutputFile::check("--save", path)).transpose()?;
-    let weights_png = args.weights_png.as_deref().map(|path| OutputFile::check("--weights-png", path)).transpose()?;
-    if save.is_some() && save == weights_png {
-        return Err(Failure::Usage("--save and --weights-png name the same file; choose two".to_owned()));
-    }
-    Ok((save, weights_png))
+/// Where the results will go.
+struct Files {
+    save: Option<OutputFile>,
+    weights_png: Option<OutputFile>,
+    history: Option<OutputFile>,
 }
 
-/// The losses of two steps, each before its update.
+impl Files {
+    /// Checks them, before anything else takes time.
+    fn check(args: &TrainArgs) -> Result<Self, Failure> {
+        let check = |flag: &str, path: &Option<PathBuf>| {
+            path.as_deref().map(|path: &Path| OutputFile::check(flag, path)).transpose()
+        };
+        let [save, weights_png, history] =
+            [("--save", &args.save), ("--weights-png", &args.weights_png), ("--history", &args.history)];
+        let files = [check(save.0, save.1)?, check(weights_png.0, weights_png.1)?, check(history.0, history.1)?];
+        for (i, j) in [(0, 1), (0, 2), (1, 2)] {
+            if files[i].is_some() && files[i] == files[j] {
+                let [a, b] = [i, j].map(|i| [save.0, weights_png.0, history.0][i]);
+                return Err(Failure::Usage(format!("{a} and {b} name the same file; choose two")));
+            }
+        }
+        let [save, weights_png, history] = files;
+        Ok(Self { save, weights_png, history })
+    }
+
+    /// Whether there are any.
+    const fn any(&self) -> bool {
+        self.save.is_some() || self.weights_png.is_some() || self.history.is_some()
+    }
+}
+
+/// The losses of two steps, each before its update; of epochs, their means.
 #[derive(Clone, Copy)]
 struct Losses {
     first: f64,
     last: f64,
 }
 
-/// Trains from zeros; returns the model and the losses, if there are steps. `None` means that the reader of the output went
-/// away and there is no file to finish for.
-fn train(
-    args: &TrainArgs,
-    data: &Mnist,
-    has_files: bool,
-    out: &mut Output,
-) -> Result<Option<(SoftmaxRegression, Option<Losses>)>, Failure> {
-    let model =
-        SoftmaxRegression::zeros(FEATURES, CLASSES).with_level(args.compute.level).with_threads(args.compute.threads);
-    let reduction = match args.loss {
-        Loss::Sum => Reduction::Sum,
-        Loss::Mean => Reduction::Mean,
-    };
-    let mut trainer = Trainer::new(model, Sgd::new(args.learning_rate)).reduction(reduction);
-    let batches = data.train.batches(args.batch);
-    let mut batches = match args.order {
-        Order::Shuffled => batches.seed(args.seed),
-        Order::File => batches.in_file_order(),
-    };
-    let mut progress = Progress::new(args.steps, args.json);
-    let mut losses: Option<Losses> = None;
-    for done in 1..=args.steps {
-        let batch = batches.next_batch();
-        if batch.x.rows() == 0 {
-            return Err(Failure::Failed(format!(
-                "a batch of {} rows: out of memory; try a smaller --batch",
-                args.batch
-            )));
-        }
-        let last = trainer.step(batch).map_err(|error| {
-            progress.finish();
-            at_step(done, &error)
-        })?;
-        losses = Some(Losses { first: losses.map_or(last, |losses| losses.first), last });
-        progress.step(done, last, out)?;
-        if out.is_closed() && !has_files {
-            return Ok(None);
+impl Losses {
+    fn after(before: Option<Self>, loss: f64) -> Self {
+        Self { first: before.map_or(loss, |before| before.first), last: loss }
+    }
+}
+
+/// What a training leaves.
+struct Trained {
+    model: SoftmaxRegression,
+    /// `None` without steps.
+    losses: Option<Losses>,
+    steps: u64,
+    epochs: Option<u64>,
+    history: Vec<Point>,
+}
+
+/// What is to be trained, and how.
+struct Training<'a> {
+    args: &'a TrainArgs,
+    data: &'a Split,
+    class_weights: Option<Vec<f32>>,
+    /// At most.
+    steps: u64,
+    /// Where epochs are counted, at most so many.
+    epochs: Option<u64>,
+}
+
+impl TrainArgs {
+    const fn counts_epochs(&self) -> bool {
+        self.epochs.is_some() || self.early_stopping.is_some()
+    }
+
+    const fn reduction(&self) -> Reduction {
+        match self.loss {
+            Loss::Sum => Reduction::Sum,
+            Loss::Mean => Reduction::Mean,
         }
     }
-    progress.finish();
-    Ok(Some((trainer.into_model(), losses)))
+}
+
+impl<'a> Training<'a> {
+    fn new(args: &'a TrainArgs, data: &'a Split) -> Result<Self, Failure> {
+        if args.early_stopping.is_some() && data.validation.rows() == 0 {
+            return Err(Failure::Usage(
+                "--early-stopping: no validation rows to stop by; give --validation".to_owned(),
+            ));
+        }
+        if args.optimizer.schedule == optimizer::Course::Plateau && !args.counts_epochs() {
+            return Err(Failure::Usage(
+                "--schedule plateau looks at the loss after each epoch; give --epochs".to_owned(),
+            ));
+        }
+        let class_weights = args.weighting.class_weights(&data.train, &data.classes)?;
+        let epochs = args.epochs.or(args.early_stopping.map(|_| EPOCHS_AT_MOST));
+        let per_epoch = data.train.rows().div_ceil(args.batch) as u64;
+        let steps = epochs.map_or(args.steps, |epochs| epochs.saturating_mul(per_epoch));
+        Ok(Self { args, data, class_weights, steps, epochs })
+    }
+
+    fn batches(&self) -> Result<Batches<'_>, Failure> {
+        let batches = self.data.train.batches(self.args.batch);
+        let batches = batches.targets(self.args.weighting.targets(&self.data.train, &self.class_weights)?)?;
+        Ok(match self.args.order {
+            Order::Shuffled => batches.seed(self.args.seed),
+            Order::File => batches.in_file_order(),
+        })
+    }
+
+    fn trainer(&self) -> Result<Trainer, Failure> {
+        let Self { args, data, .. } = self;
+        let model = SoftmaxRegression::try_zeros(data.train.features(), data.train.classes())?;
+        let model = model.with_level(args.compute.level).with_threads(args.compute.threads);
+        let reduction = args.reduction();
+        let trainer = Trainer::new(model, args.optimizer.optimizer(reduction, args.batch)?).reduction(reduction);
+        let trainer = trainer.schedule(args.optimizer.schedule(self.steps)?);
+        Ok(match args.optimizer.clip_norm {
+            Some(largest) => trainer.clip_norm(largest),
+            None => trainer,
+        })
+    }
+
+    /// Trains from zeros. `None` means that the reader of the output went away and there is no file to finish for.
+    fn run(&self, has_files: bool, out: &mut Output) -> Result<Option<Trained>, Failure> {
+        match self.epochs {
+            Some(epochs) => self.run_epochs(epochs, has_files, out),
+            None => self.run_steps(has_files, out),
+        }
+    }
+
+    fn run_steps(&self, has_files: bool, out: &mut Output) -> Result<Option<Trained>, Failure> {
+        let Self { args, data, steps, .. } = self;
+        let (mut trainer, mut batches) = (self.trainer()?, self.batches()?);
+        let mut progress = Progress::new(*steps, args.json);
+        let evaluates = data.validation.rows() > 0 && (progress.shows_lines() || args.history.is_some());
+        let (mut losses, mut history): (Option<Losses>, _) = (None, Vec::new());
+        let (mut sum, mut since) = (0.0, 0);
+        for done in 1..=*steps {
+            let batch = batches.next_batch();
+            if batch.x.rows() == 0 {
+                return Err(Failure::Failed(format!(
+                    "a batch of {} rows: out of memory; try a smaller --batch",
+                    args.batch
+                )));
+            }
+            let last = trainer.step(batch).map_err(|error| {
+                progress.finish();
+                at_step(done, &error)
+            })?;
+            losses = Some(Losses::after(losses, last));
+            (sum, since) = (sum + last, since + 1);
+            if progress.is_due(done) {
+                let rows = match args.loss {
+                    Loss::Sum => args.batch as f64,
+                    Loss::Mean => 1.0,
+                };
+                // Weights that give no logits are what the next step or the test says.
+                let validation = evaluates.then(|| trainer.model().evaluate(&data.validation).ok()).flatten();
+                let learning_rate = trainer.learning_rate();
+                let training_loss = sum / since as f64 / rows;
+                let point = Point { steps: done, learning_rate, training_loss, validation };
+                progress.show(&point, out)?;
+                history.push(point);
+                (sum, since) = (0.0, 0);
+            }
+            if out.is_closed() && !has_files {
+                return Ok(None);
+            }
+        }
+        progress.finish();
+        Ok(Some(Trained { model: trainer.into_model(), losses, steps: *steps, epochs: None, history }))
+    }
+
+    fn run_epochs(&self, epochs: u64, has_files: bool, out: &mut Output) -> Result<Option<Trained>, Failure> {
+        let Self { args, data, steps, .. } = self;
+        let mut run = Run::new(self.trainer()?, self.batches()?);
+        if data.validation.rows() > 0 {
+            run = run.validation(&data.validation);
+        }
+        if let Some(patience) = args.early_stopping {
+            run = run.early_stopping(EarlyStopping::new(patience));
+        }
+        let mut progress = Progress::new(*steps, args.json);
+        let mut history = Vec::new();
+        while (run.history().len() as u64) < epochs && !run.has_stopped() {
+            let step = run.trainer().steps() + 1;
+            let epoch = run.step().map_err(|error| {
+                progress.finish();
+                at_step(step, &error)
+            })?;
+            let Some(epoch) = epoch else { continue };
+            let point = Point {
+                steps: epoch.steps,
+                learning_rate: epoch.learning_rate,
+                training_loss: epoch.loss,
+                validation: epoch.validation,
+            };
+            if progress.is_due(point.steps) || run.has_stopped() {
+                progress.show(&point, out)?;
+            }
+            history.push(point);
+            if out.is_closed() && !has_files {
+                return Ok(None);
+            }
+        }
+        progress.finish();
+        let losses = history.iter().fold(None, |losses, point| Some(Losses::after(losses, point.training_loss)));
+        let (steps, epochs) = (run.trainer().steps(), Some(history.len() as u64));
+        Ok(Some(Trained { model: run.into_model(), losses, steps, epochs, history }))
+    }
+
+    /// What the model file says about its training: all that decides its values, and nothing that does not.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let Self { args, data, .. } = self;
+        let length = match self.epochs {
+            Some(epochs) => ("epochs", epochs.to_string()),
+            None => ("steps", args.steps.to_string()),
+        };
+        let mut settings = vec![
+            length,
+            ("batch", args.batch.to_string()),
+            ("learning_rate", format!("{:?}", args.optimizer.learning_rate())),
+            ("loss", args.loss.to_string()),
+            ("order", args.order.to_string()),
+            ("seed", args.seed.to_string()),
+            ("validation_rows", data.validation.rows().to_string()),
+            ("level", args.compute.level.name().to_owned()),
+        ];
+        settings.extend(args.early_stopping.map(|patience| ("early_stopping", patience.to_string())));
+        settings.extend(args.optimizer.settings());
+        settings.extend(args.weighting.settings());
+        settings
+    }
 }
 
 fn at_step(step: u64, error: &Error) -> Failure {
     Failure::Failed(format!("step {step}: {error}"))
 }
 
-/// What the model file says about its training: all that decides its values, and nothing that does not.
-fn settings(args: &TrainArgs, data: &Mnist) -> [(&'static str, String); 8] {
-    [
-        ("steps", args.steps.to_string()),
-        ("batch", args.batch.to_string()),
-        ("learning_rate", format!("{:?}", args.learning_rate)),
-        ("loss", args.loss.to_string()),
-        ("order", args.order.to_string()),
-        ("seed", args.seed.to_string()),
-        ("validation_rows", data.validation.rows().to_string()),
-        ("level", args.compute.level.name().to_owned()),
-    ]
+/// The history as CSV; what is not there is left empty.
+fn csv(history: &[Point], batch: usize, rows: usize) -> String {
+    let mut csv = "steps,epochs,learning_rate,training_loss,validation_loss,validation_accuracy\n".to_owned();
+    for Point { steps, learning_rate, training_loss, validation } in history {
+        let per_epoch = rows as f64 / batch as f64;
+        let epochs = *steps as f64 / per_epoch;
+        let field = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+        let (loss, accuracy) = (validation.map(|found| found.log_loss), validation.map(|found| found.accuracy()));
+        let (loss, accuracy) = (field(loss), field(accuracy));
+        csv.push_str(&format!("{steps},{epochs:.3},{learning_rate:e},{training_loss},{loss},{accuracy}\n"));
+    }
+    csv
 }
 
-fn say_settings(args: &TrainArgs, data: &Mnist, load_seconds: f64, out: &mut Output) -> Result<(), Failure> {
+fn say_settings(training: &Training<'_>, load_seconds: f64, out: &mut Output) -> Result<(), Failure> {
+    let Training { args, data, .. } = training;
     out.line(format_args!(
         "data        {}: {} training, {} validation, {} test rows, read in {load_seconds:.2} s",
-        visible(&args.data.name()),
+        visible(&data.name),
         HumanCount(data.train.rows() as u64),
         HumanCount(data.validation.rows() as u64),
-        HumanCount(data.test.rows() as u64),
+        HumanCount(data.test.as_ref().map_or(0, Dataset::rows) as u64),
     ))?;
     let order = match args.order {
         Order::Shuffled => format!("shuffled by seed {}", args.seed),
         Order::File => "in file order".to_owned(),
     };
+    let length = match training.epochs {
+        Some(epochs) => format!("{} epochs", HumanCount(epochs)),
+        None => format!("{} steps", HumanCount(args.steps)),
+    };
+    let optimizer = optimizer::name(&args.optimizer.optimizer);
+    let schedule = optimizer::name(&args.optimizer.schedule);
     out.line(format_args!(
-        "training    {} steps of {} rows {order}, learning rate {:?} on the {} of the loss",
-        HumanCount(args.steps),
+        "training    {length} of {} rows {order}, {optimizer} with {schedule} learning rate {:?} on the {} of the loss",
         HumanCount(args.batch as u64),
-        args.learning_rate,
+        args.optimizer.learning_rate(),
         args.loss,
     ))
 }
@@ -345,21 +549,20 @@ fn say_results(args: &TrainArgs, report: &Report, out: &mut Output) -> Result<()
         line.push_str(&format!(", {microseconds:.0} µs a step, last loss {loss:.4}"));
     }
     out.line(line)?;
-    if let Some(path) = &args.save {
-        out.line(format_args!("model       {}", shown(path)))?;
-    }
-    if let Some(path) = &args.weights_png {
-        out.line(format_args!("weights     {}", shown(path)))?;
+    for (what, path) in [("model", &args.save), ("weights", &args.weights_png), ("history", &args.history)] {
+        if let Some(path) = path {
+            out.line(format_args!("{what:<12}{}", shown(path)))?;
+        }
     }
     if let Some(accuracy) = report.validation_accuracy {
         out.line(format_args!("validation  accuracy {accuracy:.4}"))?;
     }
+    let Report { test_rows: Some(rows), test_correct: Some(correct), .. } = report else { return Ok(()) };
+    let (Some(accuracy), Some(log_loss)) = (report.test_accuracy, report.test_log_loss) else { return Ok(()) };
     out.line(format_args!(
-        "test        accuracy {:.4} ({} of {}), log loss {:.4}",
-        report.test_accuracy,
-        HumanCount(report.test_correct as u64),
-        HumanCount(report.test_rows as u64),
-        report.test_log_loss
+        "test        accuracy {accuracy:.4} ({} of {}), log loss {log_loss:.4}",
+        HumanCount(*correct as u64),
+        HumanCount(*rows as u64),
     ))
 }
 
@@ -367,9 +570,6 @@ fn batch(text: &str) -> Result<usize, String> {
     whole_number(text, LARGEST_BATCH)
 }
 
-fn learning_rate(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(rate) if rate as f32 > 0.0 && (rate as f32).is_finite() => Ok(rate),
-        _ => Err("expected a finite number above 0".to_owned()),
-    }
+fn patience(text: &str) -> Result<u32, String> {
+    whole_number(text, u32::MAX as usize).map(|patience| patience as u32)
 }

@@ -4,35 +4,6 @@ use crate::common::*;
 use std::fs;
 use std::path::Path;
 
-/// A `.npy` file of f32 or i64.
-fn npy(dir: &Path, name: &str, descr: &str, shape: &str, data: &[u8]) -> String {
-    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
-    let mut file = b"\x93NUMPY\x01\x00".to_vec();
-    file.extend((header.len() as u16).to_le_bytes());
-    file.extend(header.as_bytes());
-    file.extend(data);
-    let path = dir.join(name);
-    fs::write(&path, file).unwrap();
-    path.display().to_string()
-}
-
-/// Features of three classes that overlap a little, and their names, one a line.
-fn own_rows(dir: &Path, name: &str, rows: usize) -> (String, String) {
-    let (mut data, mut names) = (Vec::new(), String::new());
-    for row in 0..rows {
-        let class = row % 3;
-        names += ["oak\n", "ash\n", "elm\n"][class];
-        for feature in 0..4 {
-            let noise = ((row * 7919 + feature * 104_729) % 1000) as f32 / 500.0 - 1.0;
-            data.extend((noise + if feature == class { 1.0 } else { 0.0 }).to_le_bytes());
-        }
-    }
-    let labels = dir.join(format!("{name}.txt"));
-    fs::write(&labels, names).unwrap();
-    let features = npy(dir, &format!("{name}.npy"), "<f4", &format!("({rows}, 4)"), &data);
-    (features, labels.display().to_string())
-}
-
 #[test]
 fn mnist_is_fitted_saved_and_tested() {
     let data = tiny_data();

@@ -14,4 +14,5 @@ mod pictures;
 mod saving;
 mod splits;
 mod train;
+mod training;
 mod words;

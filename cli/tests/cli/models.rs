@@ -76,6 +76,9 @@ fn file_is_what_pytorch_expects() {
         ("order", "shuffled"),
         ("seed", "0"),
         ("validation_rows", "5000"),
+        ("class_names", r#"["0","1","2","3","4","5","6","7","8","9"]"#),
+        ("class_weight", "none"),
+        ("label_smoothing", "0.0"),
         ("softreg", env!("CARGO_PKG_VERSION")),
     ];
     for (key, value) in expected {

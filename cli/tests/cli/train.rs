@@ -33,6 +33,11 @@ fn json_is_one_object_with_every_key() {
         "validation_accuracy",
         "loss",
         "order",
+        "features",
+        "classes",
+        "epochs",
+        "optimizer",
+        "schedule",
     ];
     expected.sort_unstable();
     assert_eq!(keys, expected);
@@ -131,6 +136,10 @@ fn piped_output_is_a_few_plain_lines() {
     assert_eq!(steps.len(), 10, "{lines:?}");
     assert!(steps[0].starts_with("step   100 of 1,000  loss "), "{steps:?}");
     assert!(steps[9].starts_with("step 1,000 of 1,000  loss "), "{steps:?}");
+    // The mean of a row over a hundred steps, and the accuracy on the validation rows.
+    let losses: Vec<f64> = steps.iter().map(|line| line.split_whitespace().nth(5).unwrap().parse().unwrap()).collect();
+    assert!(losses[0] < 10f64.ln() && losses.windows(2).all(|pair| pair[1] < pair[0]), "{steps:?}");
+    assert!(steps.iter().all(|line| line.contains("  validation accuracy ")), "{steps:?}");
     assert!(lines.iter().any(|line| line.starts_with("validation  accuracy ")), "{lines:?}");
     assert!(lines.last().unwrap().starts_with("test        accuracy "), "{lines:?}");
     assert!(!run.stdout.contains('\x1b'), "no escape sequences");

@@ -1,9 +1,10 @@
-//! The rows that `softreg fit` works on: MNIST, or the user's own files; and the rows set aside for validation. Reading
-//! the formats is the library's work.
+//! The rows that `softreg train` and `softreg fit` work on: MNIST, or the user's own files; and the rows set aside for
+//! validation. Reading the formats is the library's work.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use softreg::mnist::Mnist;
 use softreg::{Dataset, npy};
 
 use crate::data_source::DataArgs;
@@ -16,7 +17,7 @@ const MOST_ASIDE: usize = 5000;
 
 /// The options that choose the rows.
 #[derive(Args)]
-pub(crate) struct FitDataArgs {
+pub(crate) struct RowsArgs {
     #[command(flatten)]
     mnist: DataArgs,
     /// Your own features instead of MNIST: a .npy file [rows, features]
@@ -33,8 +34,8 @@ pub(crate) struct FitDataArgs {
     test_labels: Option<PathBuf>,
 }
 
-/// Rows to fit and to test.
-pub(crate) struct FitData {
+/// Rows to train on and to test.
+pub(crate) struct Rows {
     /// What the report calls them.
     pub(crate) name: String,
     pub(crate) train: Dataset,
@@ -45,12 +46,65 @@ pub(crate) struct FitData {
     pub(crate) preprocessing: Option<&'static str>,
 }
 
-impl FitDataArgs {
+/// Rows to train on, rows that choose among models, and rows to test.
+pub(crate) struct Split {
+    /// What the report calls them.
+    pub(crate) name: String,
+    pub(crate) train: Dataset,
+    /// May be none.
+    pub(crate) validation: Dataset,
+    pub(crate) test: Option<Dataset>,
+    /// The names of the classes.
+    pub(crate) classes: Vec<String>,
+    /// What was done to the values before the model saw them.
+    pub(crate) preprocessing: Option<&'static str>,
+}
+
+impl RowsArgs {
+    /// Whether the rows are MNIST's pictures.
+    pub(crate) const fn are_pictures(&self) -> bool {
+        self.features.is_none()
+    }
+
+    /// Reads the files and sets rows aside: of MNIST the first ones, as the tutorial does, of the user's own of each class
+    /// its share, by the seed; as many as suit the rows where nobody says.
+    pub(crate) fn load_split(&self, validation: Option<Aside>, seed: u64) -> Result<Split, Failure> {
+        if self.are_pictures() {
+            let data = match validation {
+                Some(Aside::Share(share)) => {
+                    let data = self.mnist.load(0)?;
+                    let (validation, train) =
+                        data.train.split_at((share * data.train.rows() as f64).round() as usize)?;
+                    Mnist { train, validation, ..data }
+                }
+                Some(Aside::Count(rows)) => self.mnist.load_split(Some(rows))?,
+                None => self.mnist.load_split(None)?,
+            };
+            return Ok(Split {
+                name: self.mnist.name(),
+                classes: (0..data.train.classes()).map(|class| class.to_string()).collect(),
+                train: data.train,
+                validation: data.validation,
+                test: Some(data.test),
+                preprocessing: Some(crate::model_file::PREPROCESSING),
+            });
+        }
+        let Rows { name, train, test, classes, preprocessing } = self.load()?;
+        let labels = train.labels();
+        let aside = validation.unwrap_or_else(|| usual_share(labels.len()));
+        let [rest, aside] = stratified(&labels, aside, seed)?;
+        let (train, validation) = match aside.is_empty() {
+            true => (train.clone(), train.split_at(0)?.0),
+            false => (pick(&train, &rest)?, pick(&train, &aside)?),
+        };
+        Ok(Split { name, train, validation, test, classes, preprocessing })
+    }
+
     /// Reads the files.
-    pub(crate) fn load(&self) -> Result<FitData, Failure> {
+    pub(crate) fn load(&self) -> Result<Rows, Failure> {
         let (Some(features), Some(labels)) = (&self.features, &self.labels) else {
             let data = self.mnist.load(0)?;
-            return Ok(FitData {
+            return Ok(Rows {
                 name: self.mnist.name(),
                 classes: (0..data.train.classes()).map(|class| class.to_string()).collect(),
                 train: data.train.skip_zeros(),
@@ -77,7 +131,7 @@ impl FitDataArgs {
             _ => None,
         };
         let name = features.display().to_string();
-        Ok(FitData { name, train: train.skip_zeros(), test, classes, preprocessing: None })
+        Ok(Rows { name, train: train.skip_zeros(), test, classes, preprocessing: None })
     }
 }
 
@@ -100,6 +154,14 @@ fn read(features: &Path, labels: &Path, read: &Labels, classes: &[String]) -> Re
         other => other,
     })?;
     Ok(Dataset::from_f32(values, positions, width, classes.len())?)
+}
+
+/// Some of the rows, as a dataset of their own.
+fn pick(data: &Dataset, rows: &[usize]) -> Result<Dataset, Failure> {
+    let (values, labels, width) = (data.to_f32(), data.labels(), data.features());
+    let picked = rows.iter().flat_map(|row| &values[row * width..(row + 1) * width]).copied().collect();
+    let labels = rows.iter().map(|&row| labels[row]).collect();
+    Ok(Dataset::from_f32(picked, labels, width, data.classes())?)
 }
 
 /// How many rows are set aside: a count, or a share of them.
