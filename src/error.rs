@@ -11,6 +11,11 @@ pub(crate) const fn expect(what: &'static str, found: usize, expected: usize) ->
     if found == expected { Ok(()) } else { Err(Error::Shape { what, found, expected }) }
 }
 
+/// Checks a setting.
+pub(crate) const fn expect_setting(name: &'static str, found: f64, holds: bool, expected: &'static str) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::Setting { name, found, expected }) }
+}
+
 /// What can go wrong. Nothing in this crate panics on data.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -6,6 +6,7 @@ mod memory;
 mod optimizer;
 mod run;
 mod schedule;
+mod settings;
 #[cfg(feature = "fit")]
 mod solver;
 #[cfg(feature = "safetensors")]
@@ -16,6 +17,7 @@ mod weights;
 pub use optimizer::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
 pub use run::{EarlyStopping, Epoch, Run};
 pub use schedule::{Plateau, Schedule};
+pub use settings::Reduction;
 #[cfg(feature = "fit")]
 pub use solver::{Fit, Lbfgs, Pass, Path, PathPoint, Report, Scoring, Stop};
-pub use trainer::{Reduction, Trainer};
+pub use trainer::Trainer;

@@ -2,7 +2,7 @@
 
 use super::trainer::Trainer;
 use crate::data::Batches;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, expect_setting};
 use crate::matrix::Batch;
 use crate::model::SoftmaxRegression;
 use crate::model::metrics::Evaluation;
@@ -35,11 +35,8 @@ impl EarlyStopping {
         if self.patience == 0 {
             return Err(Error::Size { what: "patience", found: 0, expected: "at least 1" });
         }
-        let found = self.min_delta;
-        if !(found >= 0.0 && found.is_finite()) {
-            return Err(Error::Setting { name: "min_delta", found, expected: "a finite number of at least 0" });
-        }
-        Ok(())
+        let holds = self.min_delta >= 0.0 && self.min_delta.is_finite();
+        expect_setting("min_delta", self.min_delta, holds, "a finite number of at least 0")
     }
 }
 

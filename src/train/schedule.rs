@@ -1,7 +1,7 @@
 //! How the learning rate changes from step to step. A schedule is a function of the number of steps, but for the plateau's,
 //! which is told losses; what that remembers is here too.
 
-use crate::error::{Error, Result};
+use crate::error::{Result, expect_setting};
 use core::f64::consts::PI;
 
 /// What the learning rate is multiplied by, from step to step.
@@ -192,7 +192,7 @@ impl Shape {
                 check_factor("factor of the schedule", factor)
             }
             Self::Exponential { factor } => check_factor("factor of the schedule", factor),
-            Self::InverseScaling { power } => check(
+            Self::InverseScaling { power } => expect_setting(
                 "power of the schedule",
                 power,
                 power.is_finite() && power >= 0.0,
@@ -200,18 +200,23 @@ impl Shape {
             ),
             Self::Cosine { steps, least } => {
                 check_steps("steps of the schedule", steps)?;
-                check("least factor of the schedule", least, (0.0..=1.0).contains(&least), "0 to 1")
+                expect_setting("least factor of the schedule", least, (0.0..=1.0).contains(&least), "0 to 1")
             }
             Self::OneCycle { steps, .. } => check_steps("steps of the schedule", steps),
             Self::OnPlateau(Plateau { factor, threshold, least, .. }) => {
-                check("factor of the plateau", factor, factor > 0.0 && factor < 1.0, "above 0 and below 1")?;
-                check(
+                expect_setting("factor of the plateau", factor, factor > 0.0 && factor < 1.0, "above 0 and below 1")?;
+                expect_setting(
                     "threshold of the plateau",
                     threshold,
                     (0.0..1.0).contains(&threshold),
                     "at least 0 and below 1",
                 )?;
-                check("least factor of the plateau", least, least > 0.0 && least <= 1.0, "above 0 and at most 1")
+                expect_setting(
+                    "least factor of the plateau",
+                    least,
+                    least > 0.0 && least <= 1.0,
+                    "above 0 and at most 1",
+                )
             }
         }
     }
@@ -222,16 +227,12 @@ fn half_cosine(start: f64, end: f64, t: f64) -> f64 {
     end + (start - end) * (1.0 + libm::cos(PI * t.min(1.0))) / 2.0
 }
 
-fn check(name: &'static str, found: f64, holds: bool, expected: &'static str) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::Setting { name, found, expected }) }
-}
-
 fn check_factor(name: &'static str, found: f64) -> Result<()> {
-    check(name, found, found > 0.0 && found.is_finite(), "a finite number above 0")
+    expect_setting(name, found, found > 0.0 && found.is_finite(), "a finite number above 0")
 }
 
 fn check_steps(name: &'static str, found: u64) -> Result<()> {
-    check(name, found as f64, found > 0, "at least 1")
+    expect_setting(name, found as f64, found > 0, "at least 1")
 }
 
 /// What a plateau's schedule remembers.

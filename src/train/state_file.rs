@@ -7,7 +7,8 @@
 
 use super::memory::Memory;
 use super::run::{Best, Epoch, Run, UnderWay};
-use super::trainer::{Progress, Settings, Trainer};
+use super::settings::{Progress, Settings};
+use super::trainer::Trainer;
 use crate::data::Position;
 use crate::error::{Error, Result};
 use crate::model::SoftmaxRegression;

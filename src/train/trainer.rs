@@ -3,8 +3,9 @@
 
 use super::guard::Guard;
 use super::memory::Memory;
-use super::optimizer::{Optimizer, check_learning_rate};
-use super::schedule::{PlateauState, Schedule};
+use super::optimizer::Optimizer;
+use super::schedule::Schedule;
+use super::settings::{Progress, Reduction, Settings};
 use super::weights::Weights;
 use crate::data::Batches;
 use crate::error::{Error, Result};
@@ -16,17 +17,6 @@ use crate::memory;
 use crate::model::SoftmaxRegression;
 use crate::parameters::Parameters;
 use alloc::vec::Vec;
-
-/// How the losses of a batch's rows become the one that is minimised.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub enum Reduction {
-    /// Their mean: the sum over the sum of the rows' weights. A step's length does not depend on the batch.
-    #[default]
-    Mean,
-    /// Their sum: a step's length grows with the batch. What the TensorFlow tutorial does.
-    Sum,
-}
 
 /// Trains a model, one batch a step.
 ///
@@ -53,29 +43,6 @@ pub struct Trainer {
     memory: Option<Memory>,
     guard: Guard,
     workspace: Workspace,
-}
-
-/// What the user asks for.
-#[derive(Clone, Copy, PartialEq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub(super) struct Settings {
-    pub(super) optimizer: Optimizer,
-    pub(super) reduction: Reduction,
-    pub(super) schedule: Schedule,
-    pub(super) clip_norm: Option<f64>,
-    pub(super) clip_value: Option<f64>,
-    /// The step from whose parameters on a mean is taken.
-    pub(super) average_from: Option<u64>,
-}
-
-/// How far the training has come.
-#[derive(Clone, Copy, PartialEq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub(super) struct Progress {
-    pub(super) steps: u64,
-    /// Steps whose parameters the mean is of.
-    pub(super) averaged: u64,
-    pub(super) plateau: PlateauState,
 }
 
 /// Buffers, each as large as the largest batch so far asked for.
@@ -110,15 +77,8 @@ impl Trainer {
     pub fn new(model: SoftmaxRegression, optimizer: impl Into<Optimizer>) -> Self {
         Self {
             weights: Weights::new(model),
-            settings: Settings {
-                optimizer: optimizer.into(),
-                reduction: Reduction::Mean,
-                schedule: Schedule::constant(),
-                clip_norm: None,
-                clip_value: None,
-                average_from: None,
-            },
-            progress: Progress { steps: 0, averaged: 0, plateau: PlateauState::START },
+            settings: Settings::new(optimizer.into()),
+            progress: Progress::START,
             memory: None,
             guard: Guard::default(),
             workspace: Workspace::default(),
@@ -171,8 +131,7 @@ impl Trainer {
     /// The learning rate of the next step: as it was given, times what the schedule makes of it.
     #[must_use]
     pub fn learning_rate(&self) -> f64 {
-        let Settings { optimizer, schedule, .. } = &self.settings;
-        optimizer.learning_rate() * schedule.factor(self.progress.steps) * self.progress.plateau.factor
+        self.settings.learning_rate(&self.progress)
     }
 
     /// The optimizer.
@@ -214,7 +173,7 @@ impl Trainer {
         if rows == 0 {
             return Err(Error::Size { what: "rows of the batch", found: 0, expected: "at least 1" });
         }
-        let rate = self.settings.rate(&self.progress)?;
+        let rate = self.settings.checked_rate(&self.progress)?;
         let order = self.weights.enter_order_of(batch.x)?;
         self.workspace.labels_of_u8 = batch.targets.are_u8();
         let averages = self.settings.average_from.is_some_and(|from| from <= self.progress.steps);
@@ -285,10 +244,10 @@ impl Trainer {
     /// # Errors
     /// [`Error::Memory`].
     pub fn averaged_model(&mut self) -> Result<Option<SoftmaxRegression>> {
-        let Some(memory) = &mut self.memory else { return Ok(None) };
-        let model = self.weights.model();
-        memory.enter_order(None, gradient_of(&mut self.workspace.gradient, model)?);
-        let Some(mean) = memory.mean.as_ref().filter(|_| self.progress.averaged > 0) else { return Ok(None) };
+        let averaged = self.progress.averaged;
+        let (model, memory) = self.in_natural_order()?;
+        let mean = memory.and_then(|memory| memory.mean.as_ref()).filter(|_| averaged > 0);
+        let Some(mean) = mean else { return Ok(None) };
         let mean = SoftmaxRegression::new(mean.clone())?;
         Ok(Some(mean.with_level(model.level()).with_threads(model.threads())))
     }
@@ -364,7 +323,6 @@ impl Trainer {
     }
 
     /// The model and what is remembered, the features in their natural order.
-    #[cfg(feature = "safetensors")]
     pub(super) fn in_natural_order(&mut self) -> Result<(&SoftmaxRegression, Option<&Memory>)> {
         let model = self.weights.model();
         if let Some(memory) = &mut self.memory {
@@ -536,52 +494,6 @@ impl Trainer {
             let share = (1.0 / self.progress.averaged as f64) as f32;
             kernel::mix(self.weights.shape().exec(), mean, self.weights.parameters(order), share);
         }
-    }
-}
-
-#[cfg(feature = "safetensors")]
-impl Progress {
-    /// Checks what a file says.
-    pub(super) fn check(&self) -> Result<()> {
-        let found = self.plateau.factor;
-        if found > 0.0 && found <= 1.0 {
-            return Ok(());
-        }
-        Err(Error::Setting { name: "factor of the plateau's changes", found, expected: "above 0 and at most 1" })
-    }
-}
-
-impl Settings {
-    /// The learning rate of the next step, where all settings are in their ranges.
-    fn rate(&self, progress: &Progress) -> Result<f64> {
-        self.check()?;
-        let rate = self.optimizer.learning_rate() * self.schedule.factor(progress.steps) * progress.plateau.factor;
-        check_learning_rate(rate).map_err(|_| Error::Setting {
-            name: "learning rate that the schedule gives",
-            found: rate,
-            expected: "a finite number above 0: give the schedule more steps, or a least factor",
-        })?;
-        Ok(rate)
-    }
-
-    /// Checks all of them.
-    pub(super) fn check(&self) -> Result<()> {
-        self.optimizer.check()?;
-        self.schedule.check()?;
-        for (name, found) in
-            [("largest norm of a gradient", self.clip_norm), ("largest element of a gradient", self.clip_value)]
-        {
-            if let Some(found) = found.filter(|&found| !(found > 0.0 && (found as f32).is_finite())) {
-                return Err(Error::Setting { name, found, expected: "a finite number above 0" });
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a step subtracts the gradient as it is, times a rate.
-    const fn are_plain(&self) -> bool {
-        let plain = matches!(&self.optimizer, Optimizer::Sgd(sgd) if sgd.is_plain());
-        plain && self.clip_norm.is_none() && self.clip_value.is_none()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Adagrad.
 
-use super::{Step, check, check_epsilon, check_learning_rate, check_weight_decay};
-use crate::error::Result;
+use super::{Step, check_epsilon, check_learning_rate, check_weight_decay};
+use crate::error::{Result, expect_setting};
 use crate::kernel::{self, DescentRule};
 
 /// Adagrad (Duchi, Hazan, Singer: "Adaptive subgradient methods for online learning and stochastic optimization", JMLR
@@ -58,8 +58,18 @@ impl Adagrad {
         check_learning_rate(self.learning_rate)?;
         let at_least_0 = |value: f64| value >= 0.0 && (value as f32).is_finite();
         const EXPECTED: &str = "a finite number of at least 0";
-        check("learning rate decay", self.learning_rate_decay, at_least_0(self.learning_rate_decay), EXPECTED)?;
-        check("initial accumulator", self.initial_accumulator, at_least_0(self.initial_accumulator), EXPECTED)?;
+        expect_setting(
+            "learning rate decay",
+            self.learning_rate_decay,
+            at_least_0(self.learning_rate_decay),
+            EXPECTED,
+        )?;
+        expect_setting(
+            "initial accumulator",
+            self.initial_accumulator,
+            at_least_0(self.initial_accumulator),
+            EXPECTED,
+        )?;
         check_weight_decay(self.weight_decay)?;
         check_epsilon(self.epsilon)
     }

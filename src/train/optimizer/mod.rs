@@ -13,7 +13,7 @@ pub use adam::{Adam, AdamW};
 pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
 
-use crate::error::{Error, Result};
+use crate::error::{Result, expect_setting};
 use crate::kernel::{Descent, DescentRule};
 
 /// Any of the optimizers. A [`Trainer`](crate::Trainer) takes the settings of each as they are.
@@ -154,31 +154,31 @@ impl Optimizer {
     }
 }
 
-/// Checks a setting.
-fn check(name: &'static str, found: f64, holds: bool, expected: &'static str) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::Setting { name, found, expected }) }
-}
-
 pub(super) fn check_learning_rate(found: f64) -> Result<()> {
     // As f32, which the arithmetic is in.
     let rounded = found as f32;
-    check("learning rate", found, rounded > 0.0 && rounded.is_finite(), "a finite number above 0")
+    expect_setting("learning rate", found, rounded > 0.0 && rounded.is_finite(), "a finite number above 0")
 }
 
 fn check_weight_decay(found: f64) -> Result<()> {
-    check("weight decay", found, found >= 0.0 && (found as f32).is_finite(), "a finite number of at least 0")
+    expect_setting("weight decay", found, found >= 0.0 && (found as f32).is_finite(), "a finite number of at least 0")
 }
 
 /// A share that a mean keeps, or a momentum.
 fn check_share(name: &'static str, found: f64) -> Result<()> {
     // As f32, which may round it to 1.
-    check(name, found, found >= 0.0 && (found as f32) < 1.0, "at least 0 and below 1")
+    expect_setting(name, found, found >= 0.0 && (found as f32) < 1.0, "at least 0 and below 1")
 }
 
 fn check_epsilon(found: f64) -> Result<()> {
     // Above 0, since a parameter whose gradients are all 0 divides 0 by it.
     let rounded = found as f32;
-    check("epsilon", found, rounded >= f32::MIN_POSITIVE && rounded.is_finite(), "a finite number above 1.2e-38")
+    expect_setting(
+        "epsilon",
+        found,
+        rounded >= f32::MIN_POSITIVE && rounded.is_finite(),
+        "a finite number above 1.2e-38",
+    )
 }
 
 /// `base^exponent` for whole exponents beyond `i32` too.

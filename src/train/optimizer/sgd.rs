@@ -1,7 +1,7 @@
 //! Stochastic gradient descent.
 
 use super::{Step, check_learning_rate, check_share, check_weight_decay};
-use crate::error::Result;
+use crate::error::{Result, expect_setting};
 use crate::kernel::{DescentRule, Momentum};
 
 /// Stochastic gradient descent: `parameters -= learning_rate * gradient`; with momentum, of a running sum of gradients:
@@ -80,11 +80,11 @@ impl Sgd {
         check_share("momentum", self.momentum)?;
         check_weight_decay(self.weight_decay)?;
         let dampening = (0.0..=1.0).contains(&self.dampening);
-        super::check("dampening", self.dampening, dampening, "0 to 1")?;
+        expect_setting("dampening", self.dampening, dampening, "0 to 1")?;
         let applies = !self.nesterov || self.momentum > 0.0;
-        super::check("momentum", self.momentum, applies, "above 0 with Nesterov's step")?;
+        expect_setting("momentum", self.momentum, applies, "above 0 with Nesterov's step")?;
         let applies = !self.nesterov || self.dampening == 0.0;
-        super::check("dampening", self.dampening, applies, "0 with Nesterov's step")
+        expect_setting("dampening", self.dampening, applies, "0 with Nesterov's step")
     }
 
     pub(super) fn initial_states(&self) -> &'static [f64] {
