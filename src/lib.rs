@@ -16,9 +16,40 @@
 //! # }
 //! ```
 //!
+//! Each of these is a line or two more:
+#![cfg_attr(
+    all(feature = "fit", feature = "safetensors"),
+    doc = r#"
+```no_run
+# use softreg::{AdamW, Batch, Dataset, Lbfgs, Matrix, SoftmaxRegression, Trainer};
+# let data = Dataset::from_f32((0..24).map(|i| (i * 7 % 24) as f32).collect(), vec![0, 1, 0, 1, 1, 0], 4, 2)?;
+# let model = SoftmaxRegression::zeros(4, 2);
+// Another optimizer.
+let mut trainer = Trainer::new(model, AdamW::new(1e-3));
+
+// To convergence: fit.model, fit.report.
+let fit = Lbfgs::default().l2(1e-4).fit(&data)?;
+
+// A stream, of borrowed rows.
+let (rows, labels) = ([0.5, 1.0, 0.0, 0.25], [1u8]);
+trainer.step(Batch::new(Matrix::from_f32(&rows, 4)?, &labels)?)?;
+
+// A file, which PyTorch loads too.
+fit.model.save("probe.safetensors")?;
+let model = SoftmaxRegression::load("probe.safetensors")?;
+
+// A hot loop, without an allocation.
+let mut predictor = model.predictor();
+let class = predictor.class(&rows)?;
+# Ok::<(), softreg::Error>(())
+```
+"#
+)]
+//!
 //! The floors of the house, from the top, each using only those below it:
 //!
-//! - [`Trainer`]: steps over batches, by an [`Optimizer`] and a [`Schedule`] of its learning rate.
+//! - [`Run`]: epochs; [`Trainer`]: steps over batches, by an [`Optimizer`] and a [`Schedule`] of its learning rate; with the
+//!   feature `fit`, `Lbfgs`: to convergence.
 //! - [`Dataset`] and [`Batches`]: rows and their order; [`mnist`] and [`idx`]: the files.
 //! - [`SoftmaxRegression`]: the model; [`metrics`]; with the feature `safetensors`, its files.
 //! - [`kernel`]: the arithmetic, as safe functions that each take an [`Exec`].

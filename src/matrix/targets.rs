@@ -392,6 +392,24 @@ fn check_probabilities(row: usize, t: &[f32]) -> Result<()> {
 }
 
 /// Class labels, one a row.
+/// Labels in a vector or an array.
+macro_rules! from_labels {
+    ($($element:ident)+) => {$(
+        impl<'a> From<&'a Vec<$element>> for Targets<'a> {
+            fn from(labels: &'a Vec<$element>) -> Self {
+                labels.as_slice().into()
+            }
+        }
+
+        impl<'a, const N: usize> From<&'a [$element; N]> for Targets<'a> {
+            fn from(labels: &'a [$element; N]) -> Self {
+                labels.as_slice().into()
+            }
+        }
+    )+};
+}
+from_labels!(u8 u32);
+
 impl<'a> From<&'a [u8]> for Targets<'a> {
     fn from(labels: &'a [u8]) -> Self {
         Self::from_u8(labels)
