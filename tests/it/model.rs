@@ -318,6 +318,7 @@ fn every_piece_of_selected_rows_has_its_own_numbers_and_targets() {
 }
 
 #[path = "../../examples/embedded/src/lib.rs"]
+#[allow(unreachable_pub, reason = "a crate of its own elsewhere")]
 mod embedded;
 
 /// The example's own reader of its model file.
