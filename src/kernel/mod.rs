@@ -50,12 +50,13 @@ use crate::parameters::Parameters;
 use crate::simd::Element;
 pub(crate) use descent::{Adagrad, Adam, CentredRmsProp, Descent, DescentRule, Momentum, RmsProp};
 use exp::Exp;
-use forward::Forward;
+use forward::{Epilogue, Forward};
 use output::Panels;
 use prefetch::Pass;
 use rule::Linear;
+pub(crate) use softmax::Form;
 pub use softmax::Loss;
-use softmax::{CrossEntropy, Form, Softmax, sum};
+use softmax::{CrossEntropy, Softmax, sum};
 pub use sweep::Sweep;
 use update::{Update, UpdateBias};
 use vector::{AllFinite, Bound, Largest, LargestParameter, Mix, SumOfSquares};
@@ -78,8 +79,24 @@ pub(crate) fn forward_in_order(
 ) -> Result<()> {
     expect("features of x", x.features(), parameters.features())?;
     expect("logits", logits.len(), elements(x.rows(), parameters.classes()))?;
-    let scale = x.scale();
-    x.on_rows(order, ForwardOn { exec, scale, parameters, logits, pass: Pass::Only, losses: None });
+    let (scale, epilogue) = (x.scale(), Epilogue::Logits);
+    x.on_rows(order, ForwardOn { exec, scale, parameters, logits, pass: Pass::Only, epilogue });
+    Ok(())
+}
+
+/// [`forward`], and [`softmax`] or [`log_softmax`] of its logits, the rows shared out among threads once for both.
+pub(crate) fn forward_softmax(
+    exec: Exec,
+    x: Matrix<'_>,
+    parameters: &Parameters,
+    form: Form,
+    proba: &mut [f32],
+) -> Result<()> {
+    expect("features of x", x.features(), parameters.features())?;
+    expect("probabilities", proba.len(), elements(x.rows(), parameters.classes()))?;
+    let (scale, epilogue) = (x.scale(), Epilogue::Softmax(form));
+    let work = ForwardOn { exec, scale, parameters, logits: proba, pass: Pass::Only, epilogue };
+    x.on_rows(FeatureOrder::Natural, work);
     Ok(())
 }
 
@@ -98,8 +115,8 @@ pub(crate) fn loss(
     expect("logits", logits.len(), elements(x.rows(), parameters.classes()))?;
     expect("losses", losses.len(), targets.rows())?;
     let weight = targets.check(parameters.classes())?;
-    let (scale, out) = (x.scale(), Some((targets, &mut *losses)));
-    x.on_rows(order, ForwardOn { exec, scale, parameters, logits, pass: Pass::First, losses: out });
+    let (scale, epilogue) = (x.scale(), Epilogue::CrossEntropy { targets, losses: &mut *losses });
+    x.on_rows(order, ForwardOn { exec, scale, parameters, logits, pass: Pass::First, epilogue });
     Ok(Loss { sum: sum(losses), weight })
 }
 
@@ -110,14 +127,14 @@ struct ForwardOn<'a> {
     parameters: &'a Parameters,
     logits: &'a mut [f32],
     pass: Pass,
-    losses: Option<(Targets<'a>, &'a mut [f64])>,
+    epilogue: Epilogue<'a>,
 }
 
 impl<'a> OnRows<'a> for ForwardOn<'a> {
     fn run<T: Element>(self, x: AnyRows<'a, T>) {
-        let Self { exec, scale, parameters, logits, pass, losses } = self;
+        let Self { exec, scale, parameters, logits, pass, epilogue } = self;
         let ahead = pass.ahead(&x);
-        exec.run(Forward { x, scale, parameters, logits, ahead, losses });
+        exec.run(Forward { x, scale, parameters, logits, ahead, epilogue });
     }
 }
 

@@ -24,6 +24,10 @@ const TILE: usize = 32;
 /// The most lanes that a vector has.
 const MOST_LANES: usize = 16;
 
+/// The size of the work on a logit, in multiply-adds or what takes as long: an exponential, its share of a loss, and the
+/// way into a tile and back.
+pub(super) const WORK_OF_A_LOGIT: usize = 16;
+
 /// The loss of some rows.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Loss {
@@ -119,7 +123,7 @@ impl Divide for Softmax<'_> {
     }
 
     fn work(&self) -> usize {
-        self.logits.len().saturating_mul(16) // an exponential, and the way into a tile and back
+        self.logits.len().saturating_mul(WORK_OF_A_LOGIT)
     }
 
     fn split_at(self, row: usize) -> (Self, Self) {
@@ -134,7 +138,7 @@ impl Divide for CrossEntropy<'_> {
     }
 
     fn work(&self) -> usize {
-        self.logits.len().saturating_mul(16) // an exponential, its share of the loss, and the way into a tile and back
+        self.logits.len().saturating_mul(WORK_OF_A_LOGIT)
     }
 
     fn split_at(self, row: usize) -> (Self, Self) {

@@ -13,7 +13,7 @@
 //! are: the result is the same to the last bit at any number of threads. Where the gradient is large, there is one part,
 //! and the threads share each block's products: rows in the forward pass, features in the update.
 
-use super::forward::Forward;
+use super::forward::{Epilogue, Forward};
 use super::output::Panels;
 use super::plan::{self, SweepPlan};
 use super::prefetch::Ahead;
@@ -196,8 +196,8 @@ impl<T: Element> SweptRows<'_, T> {
             let middle = next.start + next.len() / 2;
 
             let ahead = Ahead::Rows { start: next.start, end: middle };
-            let losses = Some((targets, losses));
-            exec.run(Forward { x, scale, parameters, logits: &mut *logits, ahead, losses });
+            let epilogue = Epilogue::CrossEntropy { targets, losses };
+            exec.run(Forward { x, scale, parameters, logits: &mut *logits, ahead, epilogue });
 
             let rule = if rows.start == 0 { Linear::REPLACE } else { Linear::accumulate(1.0) };
             let ahead = Ahead::Rows { start: middle, end: next.end };

@@ -3,7 +3,7 @@
 use super::SoftmaxRegression;
 use super::metrics::argmax;
 use crate::error::{Error, Result};
-use crate::kernel;
+use crate::kernel::{self, Form};
 use crate::matrix::Matrix;
 use crate::memory;
 use alloc::vec::Vec;
@@ -27,8 +27,16 @@ impl SoftmaxRegression {
     /// # Errors
     /// [`Error::Shape`] where `x` or `proba` does not fit the model.
     pub fn predict_proba_into(&self, x: Matrix<'_>, proba: &mut [f32]) -> Result<()> {
-        self.logits_into(x, proba)?;
-        kernel::softmax(self.exec, proba, self.classes())
+        kernel::forward_softmax(self.exec, x, &self.parameters, Form::Probabilities, proba)
+    }
+
+    /// Writes the logarithms of the probabilities of rows `x [n, features]` into `log_proba [n, classes]`: see
+    /// [`predict_log_proba`](Self::predict_log_proba). Allocates nothing.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where `x` or `log_proba` does not fit the model.
+    pub fn predict_log_proba_into(&self, x: Matrix<'_>, log_proba: &mut [f32]) -> Result<()> {
+        kernel::forward_softmax(self.exec, x, &self.parameters, Form::LogProbabilities, log_proba)
     }
 
     /// The most probable class of each row, `[n]`; ties go to the lowest.
@@ -63,10 +71,9 @@ impl SoftmaxRegression {
     /// As [`predict_proba`](Self::predict_proba).
     #[doc(alias = "log_softmax")]
     pub fn predict_log_proba(&self, x: Matrix<'_>) -> Result<Vec<f32>> {
-        let mut proba = memory::filled("probabilities", x.rows().saturating_mul(self.classes()), 0.0)?;
-        self.logits_into(x, &mut proba)?;
-        kernel::log_softmax(self.exec, &mut proba, self.classes())?;
-        Ok(proba)
+        let mut log_proba = memory::filled("probabilities", x.rows().saturating_mul(self.classes()), 0.0)?;
+        self.predict_log_proba_into(x, &mut log_proba)?;
+        Ok(log_proba)
     }
 
     /// The `k` most probable classes of each row, `[n, k]`, best first; ties go to the lowest.

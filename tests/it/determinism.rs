@@ -31,6 +31,7 @@ struct Outcome {
     losses: Vec<u64>,
     weights: Vec<u32>,
     probabilities: Vec<u32>,
+    log_probabilities: Vec<u32>,
     log_loss: u64,
     correct: usize,
 }
@@ -60,6 +61,7 @@ impl Run<'_> {
             losses,
             weights: bits(&[model.to_row_major(), model.bias().to_vec()].concat()),
             probabilities: bits(&model.predict_proba(self.data.x()).expect("the shapes fit")),
+            log_probabilities: bits(&model.predict_log_proba(self.data.x()).expect("the shapes fit")),
             log_loss: evaluation.log_loss.to_bits(),
             correct: evaluation.correct,
         }

@@ -231,6 +231,56 @@ fn the_best_of_no_classes_or_of_too_many_are_refused() {
     assert_eq!(model.top_k(x, 2).expect("two of three"), [0, 1], "ties go to the lowest");
 }
 
+/// Both steps in one, the rows shared out among threads once: the kernels' own bits. Where features are few, the softmax is
+/// most of the work.
+#[test]
+fn probabilities_are_the_softmax_of_the_logits_to_the_bit_at_any_thread_count() {
+    let mut random = Random::new(12);
+    for (rows, features, classes) in [(1, 37, 10), (3001, 37, 10), (20_003, 1, 3), (2051, 2, 100), (1, 5, 1), (0, 5, 3)]
+    {
+        let (w, b) = (random.numbers(features * classes, 3.0), random.numbers(classes, 3.0));
+        let (values, pixels) = (random.numbers(rows * features, 3.0), random.pixels(rows * features));
+        let model = SoftmaxRegression::from_row_major(&w, &b, features, classes).expect("the lengths fit");
+        for x in [Matrix::from_f32(&values, features), Matrix::from_u8(&pixels, features)] {
+            let x = x.expect("whole rows");
+            for level in levels() {
+                let mut logits = vec![0.0; rows * classes];
+                model.clone().with_level(level).logits_into(x, &mut logits).expect("the shapes fit");
+                let (mut proba, mut log_proba) = (logits.clone(), logits);
+                kernel::softmax(level, &mut proba, classes).expect("whole rows");
+                kernel::log_softmax(level, &mut log_proba, classes).expect("whole rows");
+                for threads in [1, 2, 3] {
+                    let model = model.clone().with_level(level).with_threads(threads);
+                    let (mut found, mut log_found) = (vec![f32::NAN; rows * classes], vec![f32::NAN; rows * classes]);
+                    model.predict_proba_into(x, &mut found).expect("the shapes fit");
+                    model.predict_log_proba_into(x, &mut log_found).expect("the shapes fit");
+                    for (found, expected) in [(&found, &proba), (&log_found, &log_proba)] {
+                        same_bits(found, expected)
+                            .unwrap_or_else(|error| panic!("{level}, {threads} threads, {rows} x {classes}: {error}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_buffer_of_another_length_is_refused() {
+    let (model, x) = (SoftmaxRegression::zeros(2, 3), Matrix::from_f32(&[1.0; 4], 2).expect("two rows"));
+    let (narrow, mut floats) = (Matrix::from_f32(&[1.0; 4], 1).expect("four rows"), vec![7.0; 7]);
+    for len in [0, 3, 5, 7] {
+        let refused =
+            |result: Result<(), Error>| matches!(result, Err(Error::Shape { found, expected: 6, .. }) if found == len);
+        assert!(refused(model.logits_into(x, &mut floats[..len])), "{len} logits");
+        assert!(refused(model.predict_proba_into(x, &mut floats[..len])), "{len} probabilities");
+        assert!(refused(model.predict_log_proba_into(x, &mut floats[..len])), "{len} logarithms");
+    }
+    for refused in [model.predict_proba_into(narrow, &mut floats), model.predict_log_proba_into(narrow, &mut floats)] {
+        assert!(matches!(refused, Err(Error::Shape { found: 1, expected: 2, .. })), "{refused:?}");
+    }
+    assert_eq!(floats, [7.0; 7], "nothing was written");
+}
+
 /// Probabilities that round to 0 have logarithms all the same.
 #[test]
 fn log_probabilities_are_finite_where_probabilities_are_not_positive() {
