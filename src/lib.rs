@@ -51,7 +51,8 @@ let class = predictor.class(&rows)?;
 //! - [`Run`]: epochs; [`Trainer`]: steps over batches, by an [`Optimizer`] and a [`Schedule`] of its learning rate; with the
 //!   feature `fit`, `Lbfgs`: to convergence.
 //! - [`Dataset`] and [`Batches`]: rows and their order; [`mnist`] and [`idx`]: the files.
-//! - [`SoftmaxRegression`]: the model; [`metrics`]; with the feature `safetensors`, its files.
+//! - [`SoftmaxRegression`]: the model; [`Predictor`]: its answers for single rows; [`metrics`]; with the feature
+//!   `safetensors`, its files.
 //! - [`kernel`]: the arithmetic, as safe functions that each take an [`Exec`].
 //! - [`Parameters`], [`Matrix`], [`Targets`]: layouts and views.
 //! - [`Exec`] and [`Level`]: threads and instruction sets; [`Error`].
@@ -87,7 +88,7 @@ pub use exec::{Exec, Level};
 pub use matrix::{Batch, Matrix, Targets};
 #[cfg(feature = "safetensors")]
 pub use model::ModelFile;
-pub use model::{SoftmaxRegression, metrics};
+pub use model::{ClassProbability, Predictor, Row, SoftmaxRegression, metrics};
 pub use parameters::Parameters;
 pub use train::{
     Adagrad, Adam, AdamW, EarlyStopping, Epoch, Optimizer, Plateau, Reduction, RmsProp, Run, Schedule, Sgd, Trainer,

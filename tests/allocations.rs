@@ -207,11 +207,36 @@ fn predicting_one_row_into_a_buffer_allocates_nothing() {
             let (x, mut out) = (x.expect("one row"), [0.0; CLASSES]);
             let counted = allocations(|| {
                 model.logits_into(x, &mut out).expect("the shapes fit");
+                model.predict_log_proba_into(x, &mut out).expect("the shapes fit");
                 model.predict_proba_into(x, &mut out).expect("the shapes fit");
             });
             assert_eq!(counted, 0, "{level}");
             assert!((out.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{level}: {out:?} are probabilities");
         }
+    }
+}
+
+/// From its making on, whatever it is asked and whatever becomes of a row.
+#[test]
+fn a_predictor_allocates_nothing() {
+    let mut random = Random::new(10);
+    let (w, b) = (random.numbers(FEATURES * CLASSES, 0.1), random.numbers(CLASSES, 0.1));
+    let (value, pixel) = (random.numbers(FEATURES, 1.0), random.pixels(FEATURES));
+    for level in levels() {
+        let model = SoftmaxRegression::from_row_major(&w, &b, FEATURES, CLASSES).expect("the lengths fit");
+        let model = model.with_level(level).with_threads(4);
+        let mut predictor = model.predictor();
+        let counted = allocations(|| {
+            for k in 1..=CLASSES {
+                assert_eq!(predictor.top_k(&value, k).expect("k in range").len(), k);
+                assert_eq!(predictor.top_k(&pixel, k).expect("k in range").len(), k);
+            }
+            let class = predictor.class(&value).expect("one row");
+            assert!(predictor.probabilities(&value).expect("one row")[class as usize] > 0.1);
+            assert!(predictor.logits(&pixel).is_ok() && predictor.log_probabilities(&pixel).is_ok());
+            assert!(predictor.margin(&pixel).is_ok() && predictor.class(&[f32::NAN; FEATURES]).is_err());
+        });
+        assert_eq!(counted, 0, "{level}");
     }
 }
 
@@ -254,10 +279,13 @@ fn predicting_many_rows_and_classes_takes_bounded_memory() {
     let batch = || Batch::new(x, &labels[..]).expect("rows agree");
     let (answer, predicting) = peak(|| model.predict(x).expect("the shapes fit"));
     let (top, ranking) = peak(|| model.top_k(x, 5).expect("the shapes fit"));
+    let (best, scoring) = peak(|| model.top_k_proba(x, 5).expect("the shapes fit"));
     let (evaluation, evaluating) = peak(|| model.evaluate(batch()).expect("the shapes fit"));
     assert!(predicting < MOST + 4 * rows, "{predicting} bytes to predict");
     assert!(ranking < MOST + 20 * rows, "{ranking} bytes to rank");
+    assert!(scoring < MOST + 40 * rows, "{scoring} bytes to rank with probabilities");
     assert!(evaluating < MOST, "{evaluating} bytes to evaluate");
+    assert!(best.iter().map(|best| best.class).eq(top.iter().copied()));
     // The pieces are the whole: the same classes, the same losses in the same order.
     let mut proba = model.predict_log_proba(x).expect("the shapes fit");
     let best =

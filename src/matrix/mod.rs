@@ -48,6 +48,16 @@ pub(crate) enum Values<'a> {
     BlockSparseU8(&'a [u8], BlockSparseView<'a, u8>),
 }
 
+impl Values<'_> {
+    /// How many there are, in the dense form.
+    const fn len(&self) -> usize {
+        match self {
+            Self::F32(values) | Self::BlockSparseF32(values, _) => values.len(),
+            Self::U8(values) | Self::BlockSparseU8(values, _) => values.len(),
+        }
+    }
+}
+
 /// The order in which a product goes through the features: that of the weights it is with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FeatureOrder {
@@ -99,11 +109,20 @@ impl<'a> Matrix<'a> {
 
     /// As the public constructors; the caller guarantees the shape.
     pub(crate) const fn whole(values: Values<'a>, features: usize) -> Self {
-        let (len, scale, largest) = match values {
-            Values::F32(values) | Values::BlockSparseF32(values, _) => (values.len(), 1.0, None),
-            Values::U8(values) | Values::BlockSparseU8(values, _) => (values.len(), PIXEL_SCALE, Some(u8::MAX as f32)),
+        Self::of_rows(values.len() / features, values, features)
+    }
+
+    /// One row, of as many features as there are values.
+    pub(crate) const fn row(values: Values<'a>) -> Self {
+        Self::of_rows(1, values, values.len())
+    }
+
+    const fn of_rows(rows: usize, values: Values<'a>, features: usize) -> Self {
+        let (scale, largest) = match values {
+            Values::F32(_) | Values::BlockSparseF32(..) => (1.0, None),
+            Values::U8(_) | Values::BlockSparseU8(..) => (PIXEL_SCALE, Some(u8::MAX as f32)),
         };
-        Self { values, scale, features, pick: Pick::Whole { rows: len / features }, largest }
+        Self { values, scale, features, pick: Pick::Whole { rows }, largest }
     }
 
     /// The same matrix, none of whose values, as they are stored, is larger in magnitude; the caller guarantees it.

@@ -5,9 +5,14 @@
 pub(crate) mod file;
 pub mod metrics;
 mod predict;
+mod predictor;
+mod row;
 
 #[cfg(feature = "safetensors")]
 pub use file::ModelFile;
+pub use predict::ClassProbability;
+pub use predictor::Predictor;
+pub use row::Row;
 
 use crate::error::{Error, Result};
 use crate::exec::{Exec, Level};

@@ -2,7 +2,7 @@
 
 use super::SoftmaxRegression;
 use super::metrics::argmax;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, expect};
 use crate::kernel::{self, Form};
 use crate::matrix::Matrix;
 use crate::memory;
@@ -12,6 +12,22 @@ use core::ops::Range;
 
 /// Elements of the buffers in which predictions go through many rows, 4 MB: large enough for many threads.
 const PIECE: usize = 1 << 20;
+
+/// A class and how probable it is.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct ClassProbability {
+    /// The class, from 0.
+    pub class: u32,
+    /// Its probability, 0 to 1.
+    pub probability: f32,
+}
+
+impl ClassProbability {
+    /// A class, of a row whose probabilities are given.
+    pub(super) fn new(class: u32, proba: &[f32]) -> Self {
+        Self { class, probability: proba[class as usize] }
+    }
+}
 
 impl SoftmaxRegression {
     /// Writes the logits of rows `x [n, features]` into `logits [n, classes]`. Allocates nothing.
@@ -42,16 +58,27 @@ impl SoftmaxRegression {
     /// The most probable class of each row, `[n]`; ties go to the lowest.
     ///
     /// # Errors
-    /// [`Error::Shape`] where `x` does not fit the model, [`Error::NonFinite`] for a row with a logit that is infinite or
-    /// NaN, as rows with such features have, [`Error::Memory`].
+    /// As [`predict_into`](Self::predict_into), for `x`.
     pub fn predict(&self, x: Matrix<'_>) -> Result<Vec<u32>> {
-        let mut classes = memory::with_capacity("predicted classes", x.rows())?;
+        let mut classes = memory::filled("predicted classes", x.rows(), 0)?;
+        self.predict_into(x, &mut classes)?;
+        Ok(classes)
+    }
+
+    /// Writes the most probable class of each row of `x [n, features]` into `classes [n]`; ties go to the lowest. Takes up to
+    /// 4 MB for logits meanwhile; for rows that come one by one see [`predictor`](Self::predictor).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where `x` does not fit the model or `classes` the rows, [`Error::NonFinite`] for a row with a logit
+    /// that is infinite or NaN, as rows with such features have, [`Error::Memory`]. A part of
+    /// `classes` may be written by then.
+    pub fn predict_into(&self, x: Matrix<'_>, classes: &mut [u32]) -> Result<()> {
+        expect("predicted classes", classes.len(), x.rows())?;
         self.for_each_row(x, |row, logits| {
             check_logits(row, logits)?;
-            classes.push(argmax(logits));
+            classes[row] = argmax(logits);
             Ok(())
-        })?;
-        Ok(classes)
+        })
     }
 
     /// The probabilities, `[n, classes]`. A row whose logits are not finite has NaN.
@@ -79,27 +106,65 @@ impl SoftmaxRegression {
     /// The `k` most probable classes of each row, `[n, k]`, best first; ties go to the lowest.
     ///
     /// # Errors
-    /// [`Error::Size`] where `k` is 0 or more than the classes, and as [`predict`](Self::predict).
+    /// As [`top_k_into`](Self::top_k_into), for `x` and `k`.
     pub fn top_k(&self, x: Matrix<'_>, k: usize) -> Result<Vec<u32>> {
-        if k == 0 || k > self.classes() {
-            return Err(Error::Size { what: "k", found: k, expected: "1 to the number of classes" });
-        }
-        let mut top = memory::with_capacity("classes", x.rows().saturating_mul(k))?;
-        let mut order: Vec<u32> = memory::with_capacity("classes", self.classes())?;
+        check_k(k, self.classes())?;
+        let mut top = memory::filled("classes", x.rows().saturating_mul(k), 0)?;
+        self.top_k_into(x, k, &mut top)?;
+        Ok(top)
+    }
+
+    /// Writes the `k` most probable classes of each row of `x [n, features]` into `top [n, k]`, best first; ties go to the
+    /// lowest. Takes memory as [`predict_into`](Self::predict_into).
+    ///
+    /// # Errors
+    /// [`Error::Size`] where `k` is 0 or more than the classes, [`Error::Shape`] where `x` does not fit the model or `top`
+    /// the rows, and as [`predict_into`](Self::predict_into).
+    pub fn top_k_into(&self, x: Matrix<'_>, k: usize, top: &mut [u32]) -> Result<()> {
+        check_k(k, self.classes())?;
+        expect("classes", top.len(), x.rows().saturating_mul(k))?;
+        let mut order: Vec<u32> = memory::filled("classes", self.classes(), 0)?;
         self.for_each_row(x, |row, logits| {
             check_logits(row, logits)?;
-            let best_first = |&a: &u32, &b: &u32| {
-                let (x, y) = (logits[a as usize], logits[b as usize]);
-                y.partial_cmp(&x).unwrap_or(Ordering::Equal).then(a.cmp(&b))
-            };
-            order.clear();
-            order.extend(0..logits.len() as u32);
-            order.select_nth_unstable_by(k - 1, best_first);
-            order[..k].sort_unstable_by(best_first);
-            top.extend_from_slice(&order[..k]);
+            top[row * k..][..k].copy_from_slice(rank(logits, k, &mut order));
             Ok(())
-        })?;
+        })
+    }
+
+    /// The `k` most probable classes of each row with their probabilities, `[n, k]`, best first; ties go to the lowest.
+    ///
+    /// # Errors
+    /// As [`top_k`](Self::top_k).
+    pub fn top_k_proba(&self, x: Matrix<'_>, k: usize) -> Result<Vec<ClassProbability>> {
+        check_k(k, self.classes())?;
+        let none = ClassProbability { class: 0, probability: 0.0 };
+        let mut top = memory::filled("classes", x.rows().saturating_mul(k), none)?;
+        self.top_k_proba_into(x, k, &mut top)?;
         Ok(top)
+    }
+
+    /// Writes the `k` most probable classes of each row of `x [n, features]` with their probabilities into `top [n, k]`, best
+    /// first; ties go to the lowest. Takes memory as [`predict_into`](Self::predict_into).
+    ///
+    /// # Errors
+    /// As [`top_k_into`](Self::top_k_into).
+    pub fn top_k_proba_into(&self, x: Matrix<'_>, k: usize, top: &mut [ClassProbability]) -> Result<()> {
+        check_k(k, self.classes())?;
+        expect("classes", top.len(), x.rows().saturating_mul(k))?;
+        let mut order: Vec<u32> = memory::filled("classes", self.classes(), 0)?;
+        self.for_each_piece(x, |rows, logits| {
+            let top = &mut top[rows.start * k..rows.end * k];
+            for ((row, logits), top) in rows.zip(logits.chunks_exact(self.classes())).zip(top.chunks_exact_mut(k)) {
+                check_logits(row, logits)?;
+                let ranked = rank(logits, k, &mut order);
+                top.iter_mut().zip(ranked).for_each(|(top, &class)| top.class = class);
+            }
+            kernel::softmax(self.exec, logits, self.classes())?;
+            for (proba, top) in logits.chunks_exact(self.classes()).zip(top.chunks_exact_mut(k)) {
+                top.iter_mut().for_each(|top| *top = ClassProbability::new(top.class, proba));
+            }
+            Ok(())
+        })
     }
 
     /// Goes through the logits of all rows, a row at a time.
@@ -130,8 +195,31 @@ impl SoftmaxRegression {
 
 /// Checks that a row's logits are finite.
 pub(super) fn check_logits(row: usize, logits: &[f32]) -> Result<()> {
-    match logits.iter().position(|logit| !logit.is_finite()) {
-        Some(column) => Err(Error::NonFinite { what: "logits", row, column, value: logits[column] }),
-        None => Ok(()),
+    // Without an early end the loop runs on vectors.
+    if logits.iter().fold(true, |all, logit| all & logit.is_finite()) {
+        return Ok(());
     }
+    let column = logits.iter().take_while(|logit| logit.is_finite()).count();
+    Err(Error::NonFinite { what: "logits", row, column, value: logits[column] })
+}
+
+/// Checks how many of the best classes are asked for.
+pub(super) const fn check_k(k: usize, classes: usize) -> Result<()> {
+    if k > 0 && k <= classes {
+        return Ok(());
+    }
+    Err(Error::Size { what: "k", found: k, expected: "1 to the number of classes" })
+}
+
+/// The classes of a row's `k` largest logits, best first; ties go to the lowest. Logits tell classes apart whose
+/// probabilities are the same number. `order [classes]` is scratch.
+pub(super) fn rank<'o>(logits: &[f32], k: usize, order: &'o mut [u32]) -> &'o [u32] {
+    let best_first = |&a: &u32, &b: &u32| {
+        let (x, y) = (logits[a as usize], logits[b as usize]);
+        y.partial_cmp(&x).unwrap_or(Ordering::Equal).then(a.cmp(&b))
+    };
+    order.iter_mut().zip(0..).for_each(|(place, class)| *place = class);
+    order.select_nth_unstable_by(k - 1, best_first);
+    order[..k].sort_unstable_by(best_first);
+    &order[..k]
 }

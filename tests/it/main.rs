@@ -17,6 +17,7 @@ mod non_finite;
 mod npy;
 mod numerics;
 mod optimizers;
+mod predictor;
 mod reference;
 mod resume;
 mod row_weights;
