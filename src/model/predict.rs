@@ -211,15 +211,45 @@ pub(super) const fn check_k(k: usize, classes: usize) -> Result<()> {
     Err(Error::Size { what: "k", found: k, expected: "1 to the number of classes" })
 }
 
+/// The most classes that are ranked as they come: most logits are below all of them, and cost a comparison. For more, the
+/// insertions take longer than a selection.
+const FEW: usize = 16;
+
 /// The classes of a row's `k` largest logits, best first; ties go to the lowest. Logits tell classes apart whose
 /// probabilities are the same number. `order [classes]` is scratch.
 pub(super) fn rank<'o>(logits: &[f32], k: usize, order: &'o mut [u32]) -> &'o [u32] {
-    let best_first = |&a: &u32, &b: &u32| {
-        let (x, y) = (logits[a as usize], logits[b as usize]);
-        y.partial_cmp(&x).unwrap_or(Ordering::Equal).then(a.cmp(&b))
-    };
-    order.iter_mut().zip(0..).for_each(|(place, class)| *place = class);
-    order.select_nth_unstable_by(k - 1, best_first);
-    order[..k].sort_unstable_by(best_first);
+    if k <= FEW {
+        rank_few(logits, &mut order[..k]);
+    } else {
+        let best_first = |&a: &u32, &b: &u32| {
+            let (x, y) = (logits[a as usize], logits[b as usize]);
+            y.partial_cmp(&x).unwrap_or(Ordering::Equal).then(a.cmp(&b))
+        };
+        order.iter_mut().zip(0..).for_each(|(place, class)| *place = class);
+        order.select_nth_unstable_by(k - 1, best_first);
+        order[..k].sort_unstable_by(best_first);
+    }
     &order[..k]
+}
+
+/// The same for as many classes as `best` has room for, at least one.
+fn rank_few(logits: &[f32], best: &mut [u32]) {
+    let mut ranked = 0;
+    for (class, &logit) in logits.iter().enumerate() {
+        // Its equals came before, and stay before.
+        let is_better = |&other: &u32| logit > logits[other as usize];
+        if ranked == best.len() {
+            if !is_better(&best[ranked - 1]) {
+                continue;
+            }
+        } else {
+            ranked += 1;
+        }
+        let mut place = ranked - 1;
+        while place > 0 && is_better(&best[place - 1]) {
+            best[place] = best[place - 1];
+            place -= 1;
+        }
+        best[place] = class as u32;
+    }
 }

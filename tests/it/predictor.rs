@@ -226,6 +226,10 @@ fn ties_go_to_the_lowest_class_and_only_ties_of_logits() {
             check_row(&mut predictor, &[1.0], &model, x);
             let top = predictor.top_k(&[1.0], bias.len()).expect("k in range").to_vec();
             assert_eq!(predictor.class(&[1.0]).expect("finite"), top[0].class);
+            for k in 1..bias.len() {
+                let fewer = predictor.top_k(&[1.0], k).expect("k in range");
+                assert_eq!(bits(fewer), bits(&top[..k]), "{level}, {k} of {bias:?}");
+            }
             top.into_iter().map(|best| best.class).collect::<Vec<_>>()
         };
         assert_eq!(top(&[0.0; 4]), [0, 1, 2, 3], "{level}");
