@@ -17,7 +17,9 @@ pub(crate) trait Divide: Kernel<Output = ()> + Send + Sized {
 /// Runs a kernel on up to `threads` threads of the caller's rayon pool; a calling thread of no pool waits for the global
 /// one. Work too small to gain from it stays on the calling thread.
 pub(crate) fn run<K: Divide>(level: Level, threads: usize, kernel: K) {
-    divide(level, threads.min(kernel.work() / least_work()), kernel);
+    // One thread is not even asked whose it is.
+    let threads = if threads < 2 { threads } else { threads.min(kernel.work() / least_work()) };
+    divide(level, threads, kernel);
 }
 
 /// The least work that is worth a thread of its own, in multiply-adds, to a thread of the pool: it hands work to another
