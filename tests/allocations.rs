@@ -280,10 +280,12 @@ fn predicting_many_rows_and_classes_takes_bounded_memory() {
     let (answer, predicting) = peak(|| model.predict(x).expect("the shapes fit"));
     let (top, ranking) = peak(|| model.top_k(x, 5).expect("the shapes fit"));
     let (best, scoring) = peak(|| model.top_k_proba(x, 5).expect("the shapes fit"));
+    let (temperature, calibrating) = peak(|| model.temperature(batch()).expect("the shapes fit"));
     let (evaluation, evaluating) = peak(|| model.evaluate(batch()).expect("the shapes fit"));
     assert!(predicting < MOST + 4 * rows, "{predicting} bytes to predict");
     assert!(ranking < MOST + 20 * rows, "{ranking} bytes to rank");
     assert!(scoring < MOST + 40 * rows, "{scoring} bytes to rank with probabilities");
+    assert!(calibrating < MOST && temperature > 0.0, "{calibrating} bytes to calibrate");
     assert!(evaluating < MOST, "{evaluating} bytes to evaluate");
     assert!(best.iter().map(|best| best.class).eq(top.iter().copied()));
     // The pieces are the whole: the same classes, the same losses in the same order.

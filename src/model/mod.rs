@@ -7,6 +7,8 @@ pub mod metrics;
 mod predict;
 mod predictor;
 mod row;
+#[cfg(feature = "std")]
+mod temperature;
 
 #[cfg(feature = "safetensors")]
 pub use file::ModelFile;
@@ -175,6 +177,23 @@ impl SoftmaxRegression {
     /// The same model with parameters that are finite and of its shape.
     pub(crate) fn with_parameters(self, parameters: Parameters) -> Self {
         Self { parameters, ..self }
+    /// The same model with weights and bias, and so its logits, divided by `temperature`, finite and above 0: above 1 it is
+    /// less sure of itself. The classes stay, but for rounding. [`temperature`](Self::temperature), with the feature `std`,
+    /// finds the one that fits.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for another temperature, [`Error::NonFinite`] where a weight or bias becomes infinite.
+    pub fn with_temperature(mut self, temperature: f64) -> Result<Self> {
+        if !(temperature > 0.0 && temperature.is_finite()) {
+            let expected = "a finite number above 0";
+            return Err(Error::Setting { name: "temperature", found: temperature, expected });
+        }
+        let (lines, bias) = self.parameters.parts_mut();
+        for value in lines.iter_mut().flat_map(|line| &mut line.0).chain(bias) {
+            *value = (f64::from(*value) / temperature) as f32;
+        }
+        self.parameters.check_finite()?;
+        Ok(self)
     }
 
     pub(crate) const fn parameters_mut(&mut self) -> &mut Parameters {

@@ -26,5 +26,6 @@ mod shapes;
 mod support;
 mod sweep;
 mod training;
+mod temperature;
 mod weighting;
 mod zeros;
