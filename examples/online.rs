@@ -56,8 +56,8 @@ fn main() -> softreg::Result<()> {
                 for step in (reader..).step_by(4).take_while(|_| !done.load(Ordering::Relaxed)) {
                     let label = next_row(step, &mut row);
                     let model = shown.read().expect("the writer does not panic");
-                    let found = Matrix::from_f32(&row, FEATURES).and_then(|x| model.predict(x));
-                    correct.fetch_add(usize::from(found.is_ok_and(|classes| classes[0] == label)), Ordering::Relaxed);
+                    let right = model.predictor().class(&row).is_ok_and(|class| class == label);
+                    correct.fetch_add(usize::from(right), Ordering::Relaxed);
                 }
             });
         }

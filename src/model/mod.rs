@@ -177,6 +177,8 @@ impl SoftmaxRegression {
     /// The same model with parameters that are finite and of its shape.
     pub(crate) fn with_parameters(self, parameters: Parameters) -> Self {
         Self { parameters, ..self }
+    }
+
     /// The same model with weights and bias, and so its logits, divided by `temperature`, finite and above 0: above 1 it is
     /// less sure of itself. The classes stay, but for rounding. [`temperature`](Self::temperature), with the feature `std`,
     /// finds the one that fits.

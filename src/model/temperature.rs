@@ -68,7 +68,7 @@ impl SoftmaxRegression {
         let mut sum = Slope { first: 0.0, second: 0.0 };
         self.for_each_row(x, |row, logits| {
             let target = targets.get(row, self.classes());
-            if target.weight(self.classes()) > 0.0 {
+            if target.sum(self.classes()) > 0.0 {
                 check_logits(row, logits)?;
                 sum.add(inverse, logits, target);
             }
@@ -99,7 +99,7 @@ impl Slope {
             sum_d += e * d;
             sum_d2 += e * d * d;
         }
-        let (mean, weight) = (sum_d / sum, target.weight(logits.len()));
+        let (mean, weight) = (sum_d / sum, target.sum(logits.len()));
         let wanted = match target {
             Target::Label { label, weight } => weight * below_max(label as usize),
             Target::Shares(t) => (0..logits.len()).map(|class| t.of(class) * below_max(class)).sum(),

@@ -25,7 +25,7 @@ mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;
-mod training;
 mod temperature;
+mod training;
 mod weighting;
 mod zeros;

@@ -2,7 +2,6 @@
 
 use crate::common::*;
 use std::fs;
-use std::path::Path;
 
 #[test]
 fn mnist_is_fitted_saved_and_tested() {
