@@ -148,28 +148,49 @@ fn exact<T: Copy>(values: &[T]) -> Box<[T]> {
     values.into()
 }
 
-/// Rows of numbers and of pixels, some of them picked.
+/// Elements from the end of a strided row to the start of the next.
+const GAP: usize = 7;
+
+/// Rows of numbers and of pixels, one after the other and a stride apart, some of them picked.
 struct Rows {
     values: Box<[f32]>,
     pixels: Box<[u8]>,
+    /// Nothing follows the last row.
+    strided_values: Box<[f32]>,
+    strided_pixels: Box<[u8]>,
     /// The last row first.
     picked: Box<[usize]>,
 }
 
 impl Rows {
     fn new(Shape { rows, features, .. }: Shape, random: &mut Random) -> Self {
+        let strided = (rows - 1) * (features + GAP) + features;
         Self {
             values: exact(&random.numbers(rows * features, 1.0)),
             pixels: exact(&random.pixels(rows * features)),
+            strided_values: exact(&random.numbers(strided, 1.0)),
+            strided_pixels: exact(&random.pixels(strided)),
             picked: (0..rows).rev().collect(),
         }
     }
 
-    fn views<'a>(&'a self, features: usize) -> [(&'static str, Matrix<'a>); 4] {
+    fn views<'a>(&'a self, features: usize) -> [(&'static str, Matrix<'a>); 8] {
+        let stride = features + GAP;
         let values = Matrix::from_f32(&self.values, features).expect("whole rows");
         let pixels = Matrix::from_u8(&self.pixels, features).expect("whole rows");
+        let strided_values = Matrix::from_f32_strided(&self.strided_values, features, stride).expect("whole rows");
+        let strided_pixels = Matrix::from_u8_strided(&self.strided_pixels, features, stride).expect("whole rows");
         let picked = |x: Matrix<'a>| x.select(&self.picked).expect("indices in range");
-        [("f32", values), ("u8", pixels), ("picked f32", picked(values)), ("picked u8", picked(pixels))]
+        [
+            ("f32", values),
+            ("u8", pixels),
+            ("picked f32", picked(values)),
+            ("picked u8", picked(pixels)),
+            ("strided f32", strided_values),
+            ("strided u8", strided_pixels),
+            ("picked strided f32", picked(strided_values)),
+            ("picked strided u8", picked(strided_pixels)),
+        ]
     }
 }
 

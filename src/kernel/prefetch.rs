@@ -75,7 +75,7 @@ impl Pass {
 /// Rows whose addresses are translated together.
 const TRANSLATED: usize = 8;
 
-/// The least bytes of a row that is long: a page has few of them.
+/// The least bytes from row to row with which rows are long: a page has few of them.
 const LONG_ROW: usize = 1024;
 
 /// In bytes.
@@ -154,7 +154,7 @@ impl<'a, T: Element> Upcoming<'a, T> {
         let first = pass * panels.len() * step;
         if let (Ahead::NextBlock, false) = (self.ahead, self.x.are_picked()) {
             // Also past the last row, which costs less than to ask.
-            let distance = self.own.len() * self.features.len();
+            let distance = self.own.len() * self.x.stride();
             return Stretch { start: own_start.wrapping_add(distance + first), step, steps: panels.len() };
         }
         let (offset, own, rows) = (position - self.own.start, self.own.len(), self.rows.len());
@@ -192,7 +192,7 @@ impl<'a, T: Element> Upcoming<'a, T> {
     /// Prefetches the first and the last line of some rows, where each lies in other pages than the one before.
     #[inline(always)]
     fn translate<S: Simd>(&self, simd: S, first: usize) {
-        if self.x.are_picked() || self.features.len() * size_of::<T>() >= LONG_ROW {
+        if self.x.are_picked() || self.x.stride() >= const { LONG_ROW / size_of::<T>() } {
             for row in first..self.rows.end.min(first + 2 * TRANSLATED) {
                 let row = self.x.row(row)[self.features.clone()].as_ptr_range();
                 simd.prefetch(row.start);

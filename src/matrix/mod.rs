@@ -19,7 +19,7 @@ use alloc::sync::Arc;
 use core::ops::Range;
 
 /// A dense matrix `[rows, features]` in row-major order, borrowed; of f32, or of u8 pixels that the kernels widen in
-/// registers.
+/// registers. Rows may lie a stride apart.
 ///
 /// ```
 /// use softreg::Matrix;
@@ -35,6 +35,8 @@ pub struct Matrix<'a> {
     values: Values<'a>,
     scale: f32,
     features: usize,
+    /// From the start of a row to that of the next, in elements; at least the features.
+    stride: usize,
     pick: Pick<'a>,
     largest: Option<f32>,
 }
@@ -54,6 +56,15 @@ impl Values<'_> {
         match self {
             Self::F32(values) | Self::BlockSparseF32(values, _) => values.len(),
             Self::U8(values) | Self::BlockSparseU8(values, _) => values.len(),
+        }
+    }
+
+    /// The dense rows' values in a range, as far as there are any: nothing need follow the last row.
+    fn dense(self, cells: Range<usize>) -> Self {
+        let within = |len: usize| cells.start.min(len)..cells.end.min(len);
+        match self {
+            Self::F32(values) | Self::BlockSparseF32(values, _) => Self::F32(&values[within(values.len())]),
+            Self::U8(values) | Self::BlockSparseU8(values, _) => Self::U8(&values[within(values.len())]),
         }
     }
 }
@@ -107,6 +118,36 @@ impl<'a> Matrix<'a> {
         Ok(Self { scale, ..Self::whole(Values::U8(values), features) })
     }
 
+    /// Views f32 values as `[n, features]`, whose row `i` is `values[i * stride..][..features]`: as many rows as there are.
+    /// What lies between them is not read, and the last needs nothing after it.
+    ///
+    /// ```
+    /// use softreg::Matrix;
+    ///
+    /// let table = [1.0, 0.1, 0.2, 0.0, 0.3, 0.4]; // two lines: a label and two features
+    /// let x = Matrix::from_f32_strided(&table[1..], 2, 3)?;
+    /// assert_eq!((x.rows(), x.features()), (2, 2));
+    /// # Ok::<(), softreg::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Size`] where `features` is 0 or `stride` is less than `features`, [`Error::Shape`] where the last row is cut
+    /// short.
+    pub fn from_f32_strided(values: &'a [f32], features: usize, stride: usize) -> Result<Self> {
+        let rows = strided_rows(values.len(), features, stride)?;
+        Ok(Self { stride, pick: Pick::Whole { rows }, ..Self::whole(Values::F32(values), features) })
+    }
+
+    /// As [`from_f32_strided`](Self::from_f32_strided), of pixels; a pixel reads as `pixel / 255`, and with
+    /// [`with_scale(255.0)`](Self::with_scale) as its byte.
+    ///
+    /// # Errors
+    /// As [`from_f32_strided`](Self::from_f32_strided).
+    pub fn from_u8_strided(values: &'a [u8], features: usize, stride: usize) -> Result<Self> {
+        let rows = strided_rows(values.len(), features, stride)?;
+        Ok(Self { stride, pick: Pick::Whole { rows }, ..Self::whole(Values::U8(values), features) })
+    }
+
     /// As the public constructors; the caller guarantees the shape.
     pub(crate) const fn whole(values: Values<'a>, features: usize) -> Self {
         Self::of_rows(values.len() / features, values, features)
@@ -122,7 +163,7 @@ impl<'a> Matrix<'a> {
             Values::F32(_) | Values::BlockSparseF32(..) => (1.0, None),
             Values::U8(_) | Values::BlockSparseU8(..) => (PIXEL_SCALE, Some(u8::MAX as f32)),
         };
-        Self { values, scale, features, pick: Pick::Whole { rows }, largest }
+        Self { values, scale, features, stride: features, pick: Pick::Whole { rows }, largest }
     }
 
     /// The same matrix, none of whose values, as they are stored, is larger in magnitude; the caller guarantees it.
@@ -152,6 +193,30 @@ impl<'a> Matrix<'a> {
         Ok(Self { pick: self.pick.select(rows)?, ..self })
     }
 
+    /// Some of the features of the same rows. Nothing is copied.
+    ///
+    /// ```
+    /// use softreg::Matrix;
+    ///
+    /// let table = [1.0, 0.1, 0.2, 0.0, 0.3, 0.4]; // two lines: a label and two features
+    /// let x = Matrix::from_f32(&table, 3)?.columns(1..3)?;
+    /// assert_eq!((x.rows(), x.features()), (2, 2));
+    /// # Ok::<(), softreg::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Size`] where the range is empty or ends after the last feature.
+    pub fn columns(self, features: Range<usize>) -> Result<Self> {
+        if features.is_empty() {
+            return Err(Error::Size { what: "features", found: 0, expected: "at least 1" });
+        }
+        if features.end > self.features {
+            let expected = "at most the number of features";
+            return Err(Error::Size { what: "end of the columns", found: features.end, expected });
+        }
+        Ok(Self { values: self.values.dense(features.start..usize::MAX), features: features.len(), ..self })
+    }
+
     /// The number of rows.
     #[must_use]
     pub const fn rows(&self) -> usize {
@@ -174,14 +239,11 @@ impl<'a> Matrix<'a> {
 
     /// Some of this view's rows, without the block-sparse form.
     pub(crate) fn part(&self, rows: Range<usize>) -> Self {
-        let cells = rows.start * self.features..rows.end * self.features;
-        match (self.pick, self.values) {
-            (Pick::Rows { order, .. }, _) => self.picked(&order[rows.start..], rows.len()),
-            (Pick::Whole { .. }, Values::F32(v) | Values::BlockSparseF32(v, _)) => {
-                Self { values: Values::F32(&v[cells]), pick: Pick::Whole { rows: rows.len() }, ..*self }
-            }
-            (Pick::Whole { .. }, Values::U8(v) | Values::BlockSparseU8(v, _)) => {
-                Self { values: Values::U8(&v[cells]), pick: Pick::Whole { rows: rows.len() }, ..*self }
+        match self.pick {
+            Pick::Rows { order, .. } => self.picked(&order[rows.start..], rows.len()),
+            Pick::Whole { .. } => {
+                let values = self.values.dense(rows.start * self.stride..rows.end * self.stride);
+                Self { values, pick: Pick::Whole { rows: rows.len() }, ..*self }
             }
         }
     }
@@ -216,7 +278,7 @@ impl<'a> Matrix<'a> {
     /// Does work on this view's rows, with their features in `order`; without a block-sparse form they have only the
     /// natural one.
     pub(crate) fn on_rows(&self, order: FeatureOrder, work: impl OnRows<'a>) {
-        let Self { features, pick, .. } = *self;
+        let Self { features, stride, pick, .. } = *self;
         match (self.values, order) {
             (Values::BlockSparseF32(_, blocks), FeatureOrder::Permuted) => {
                 work.run(AnyRows::BlockSparse(BlockSparseRows::new(blocks, features, pick)));
@@ -225,10 +287,10 @@ impl<'a> Matrix<'a> {
                 work.run(AnyRows::BlockSparse(BlockSparseRows::new(blocks, features, pick)));
             }
             (Values::F32(values) | Values::BlockSparseF32(values, _), _) => {
-                work.run(AnyRows::Dense(Rows::new(values, features, pick)));
+                work.run(AnyRows::Dense(Rows::new(values, features, stride, pick)));
             }
             (Values::U8(values) | Values::BlockSparseU8(values, _), _) => {
-                work.run(AnyRows::Dense(Rows::new(values, features, pick)));
+                work.run(AnyRows::Dense(Rows::new(values, features, stride, pick)));
             }
         }
     }
@@ -259,5 +321,20 @@ fn check_rows(what: &'static str, found: usize, dimension: &'static str, width: 
         None => Err(Error::Size { what: dimension, found: 0, expected: "at least 1" }),
         Some(0) => Ok(()),
         Some(_) => Err(Error::PartialRow { what, found, width }),
+    }
+}
+
+/// Checks that values are rows of `features`, `stride` apart, and returns how many.
+fn strided_rows(found: usize, features: usize, stride: usize) -> Result<usize> {
+    if features == 0 {
+        return Err(Error::Size { what: "features", found: 0, expected: "at least 1" });
+    }
+    if stride < features {
+        return Err(Error::Size { what: "stride", found: stride, expected: "at least the number of features" });
+    }
+    match found % stride {
+        0 => Ok(found / stride),
+        last if last >= features => Ok(found / stride + 1),
+        last => Err(Error::Shape { what: "the last row", found: last, expected: features }),
     }
 }

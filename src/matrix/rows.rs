@@ -123,14 +123,15 @@ impl<T: Copy> AnyRows<'_, T> {
 pub(crate) struct Rows<'a, T> {
     values: &'a [T],
     features: usize,
+    stride: usize,
     pick: Pick<'a>,
     start: usize,
     end: usize,
 }
 
 impl<'a, T: Copy> Rows<'a, T> {
-    pub(super) const fn new(values: &'a [T], features: usize, pick: Pick<'a>) -> Self {
-        Self { values, features, pick, start: 0, end: pick.len() }
+    pub(super) const fn new(values: &'a [T], features: usize, stride: usize, pick: Pick<'a>) -> Self {
+        Self { values, features, stride, pick, start: 0, end: pick.len() }
     }
 
     #[inline(always)]
@@ -143,10 +144,16 @@ impl<'a, T: Copy> Rows<'a, T> {
         self.features
     }
 
+    /// From the start of a row to that of the next in memory, in elements.
+    #[inline(always)]
+    pub(crate) const fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// The row at this position of the range, or of those that follow.
     #[inline(always)]
     pub(crate) fn row(&self, position: usize) -> &'a [T] {
-        let start = self.pick.get(self.start + position) * self.features;
+        let start = self.pick.get(self.start + position) * self.stride;
         &self.values[start..start + self.features]
     }
 

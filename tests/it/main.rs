@@ -8,6 +8,7 @@ mod fit;
 mod floors;
 mod golden;
 mod idx;
+mod interop;
 mod kernels;
 mod laws;
 mod metrics;
