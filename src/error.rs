@@ -109,6 +109,16 @@ pub enum Error {
         /// The number of rows.
         rows: usize,
     },
+    /// An array's elements do not lie in memory as they are read, in row-major order without gaps.
+    #[cfg(feature = "ndarray")]
+    Layout {
+        /// What the array holds: `"matrix values"`, `"target probabilities"` or `"labels"`.
+        what: &'static str,
+        /// The strides found, in elements: from row to row and from column to column. A vector is one column.
+        strides: [isize; 2],
+        /// The number of columns. `[columns, 1]` are the strides expected.
+        columns: usize,
+    },
     /// A numeric setting is outside its range, such as a negative learning rate.
     Setting {
         /// The setting's name.
@@ -195,6 +205,12 @@ impl fmt::Display for Error {
             Self::RowIndex { position, index, rows } => {
                 write!(f, "row index {position}: found {index}, expected less than {rows} (the number of rows)")
             }
+            #[cfg(feature = "ndarray")]
+            Self::Layout { what, strides, columns } => write!(
+                f,
+                "{what}: found strides {strides:?}, expected [{columns}, 1] (row-major order without gaps); \
+                 copy with `as_standard_layout`, or take `Matrix::columns` of the whole array"
+            ),
             Self::Setting { name, found, expected } => write!(f, "{name}: found {found}, expected {expected}"),
             Self::NonFiniteLoss { loss } => write!(
                 f,

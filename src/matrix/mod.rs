@@ -2,6 +2,8 @@
 //! Shapes are checked here, once. Nothing is copied and nothing is computed.
 
 mod block_sparse;
+#[cfg(feature = "ndarray")]
+mod from_ndarray;
 mod permutation;
 mod rows;
 mod targets;
