@@ -30,6 +30,7 @@ pub(super) const WORK_OF_A_LOGIT: usize = 16;
 
 /// The loss of some rows.
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Loss {
     /// The sum of the rows' losses, in nats.
     pub sum: f64,

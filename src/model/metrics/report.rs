@@ -8,6 +8,7 @@ use core::fmt;
 
 /// How one class fares. A ratio that is not defined is 0.
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct ClassReport {
     /// Of the rows that got this class, the share whose class it is; 0 where none got it.
@@ -22,6 +23,7 @@ pub struct ClassReport {
 
 /// Means over the classes. A mean over nothing is 0.
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Averages {
     /// The mean of the classes' precision.
@@ -51,6 +53,7 @@ pub struct Averages {
 /// # Ok::<(), softreg::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct ClassificationReport {
     /// Each class, `[classes]`.

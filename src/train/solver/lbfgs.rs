@@ -34,7 +34,10 @@ use std::time::{Duration, Instant};
 /// Memory, beside the rows: `2 * memory + 6` vectors of 8 bytes a parameter, the preconditioner's `16 * features^2` bytes,
 /// its sample's `4 * features` bytes for each of at most 2048 rows, and the sweep's gradients; a copy of the rows in f32
 /// where a feature lies more than a thousand deviations from 0.
-#[derive(Clone, Debug)]
+///
+/// With the feature `serde`, level and threads are left out: what is read has the best level and one thread.
+#[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[doc(alias = "LogisticRegression")]
 pub struct Lbfgs {
     pub(super) l2: f64,
@@ -44,6 +47,7 @@ pub struct Lbfgs {
     pub(super) max_passes: usize,
     pub(super) max_time: Option<Duration>,
     pub(super) memory: usize,
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) exec: Exec,
 }
 

@@ -12,6 +12,7 @@ const PATIENCE: usize = 2;
 
 /// What is best on the validation rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Scoring {
     /// The least log loss.

@@ -16,6 +16,7 @@ pub struct Fit {
 
 /// How a fit went.
 #[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Report {
     /// Why the fit ended.
@@ -43,13 +44,16 @@ pub struct Report {
 
 /// A sweep over all rows.
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Pass {
     /// Its number, from 1.
     pub pass: usize,
-    /// As in [`Report`], at the weights that were tried.
+    /// As in [`Report`], at the weights that were tried; infinite where f32 cannot hold them or their logits.
+    #[cfg_attr(feature = "serde", serde(with = "finite"))]
     pub loss: f64,
-    /// As in [`Report`].
+    /// As in [`Report`]; infinite where the loss is.
+    #[cfg_attr(feature = "serde", serde(with = "finite"))]
     pub objective: f64,
     /// As in [`Report`].
     pub gradient_norm: f64,
@@ -57,8 +61,23 @@ pub struct Pass {
     pub seconds: f64,
 }
 
+/// A number that may be infinite, as one or none: JSON has no other word for it.
+#[cfg(feature = "serde")]
+mod finite {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        value.is_finite().then_some(*value).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
+    }
+}
+
 /// Why a fit ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Stop {
     /// The gradient is small enough: [`Lbfgs::tolerance`](crate::Lbfgs::tolerance).
