@@ -91,7 +91,8 @@ pub enum Error {
     /// A number that has to be finite is infinite or NaN.
     NonFinite {
         /// What holds it: `"weights"` `[features, classes]`, `"bias"` `[1, classes]`, `"features"` `[n, features]`,
-        /// `"logits"` or `"probabilities"` `[n, classes]`, or the solver's `"preconditioner"`.
+        /// `"logits"` or `"probabilities"` `[n, classes]`, a scaler's `"offsets"` or `"scales"` `[1, features]`, or the
+        /// solver's `"preconditioner"`.
         what: &'static str,
         /// Its row.
         row: usize,

@@ -51,7 +51,7 @@ let class = predictor.class(&rows)?;
 //! - [`Run`]: epochs; [`Trainer`]: steps over batches, by an [`Optimizer`] and a [`Schedule`] of its learning rate; with the
 //!   feature `fit`, `Lbfgs`: to convergence.
 //! - [`Dataset`] and [`Batches`]: rows and their order; [`mnist`] and [`idx`]: the files.
-//! - [`SoftmaxRegression`]: the model; [`Predictor`]: its answers for single rows; [`metrics`]; with the feature
+//! - [`SoftmaxRegression`]: the model; [`Predictor`]: its answers for single rows; [`Scaler`]; [`metrics`]; with the feature
 //!   `safetensors`, its files.
 //! - [`kernel`]: the arithmetic, as safe functions that each take an [`Exec`].
 //! - [`Parameters`], [`Matrix`], [`Targets`]: layouts and views.
@@ -88,7 +88,7 @@ pub use exec::{Exec, Level};
 pub use matrix::{Batch, Matrix, Targets};
 #[cfg(feature = "safetensors")]
 pub use model::ModelFile;
-pub use model::{ClassProbability, Predictor, Row, SoftmaxRegression, metrics};
+pub use model::{ClassProbability, Predictor, Row, Scaler, SoftmaxRegression, metrics};
 pub use parameters::Parameters;
 pub use train::{
     Adagrad, Adam, AdamW, EarlyStopping, Epoch, Optimizer, Plateau, Reduction, RmsProp, Run, Schedule, Sgd, Trainer,

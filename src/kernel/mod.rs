@@ -30,8 +30,8 @@ mod class_lanes;
 mod descent;
 mod exp;
 mod feature_lanes;
+mod fold;
 mod forward;
-#[cfg(feature = "fit")]
 pub(crate) mod moments;
 mod output;
 pub(crate) mod plan;
@@ -50,6 +50,7 @@ use crate::parameters::Parameters;
 use crate::simd::Element;
 pub(crate) use descent::{Adagrad, Adam, CentredRmsProp, Descent, DescentRule, Momentum, RmsProp};
 use exp::Exp;
+pub(crate) use fold::{Fold, ScaleGradient};
 use forward::{Epilogue, Forward};
 use output::Panels;
 use prefetch::Pass;

@@ -1,4 +1,5 @@
-//! Means, variances and kurtoses of the features, in one pass over the rows. What is scaled by them is the solver's business.
+//! Means, variances and kurtoses of the features, in one pass over the rows. What is scaled by them is the scaler's and the
+//! solver's business.
 //!
 //! ```text
 //! for each block of rows                       pivot = its first row, which cancels what all rows have in common
@@ -8,10 +9,11 @@
 //!
 //! All in f64, where the fourth powers of f32 values neither overflow nor vanish.
 
-use crate::matrix::{AnyRows, FeatureOrder, OnRows, Targets};
+use crate::error::Result;
+use crate::exec::Exec;
+use crate::matrix::{AnyRows, FeatureOrder, Matrix, OnRows, Targets};
 use crate::memory;
 use crate::simd::{Element, Kernel, Simd};
-use crate::{error::Result, exec::Exec, matrix::Batch};
 use alloc::vec::Vec;
 
 /// Rows of a block: few enough that its pivot is near them, many enough that joining blocks costs little.
@@ -24,17 +26,30 @@ pub(crate) struct Moments {
     pub(crate) variance: Vec<f64>,
     /// The fourth central moment over the variance's square, at least 1: `1 / p` for a feature that is 0 but in a small
     /// share `p` of the rows. 1 where the variance is 0.
+    #[cfg_attr(not(feature = "fit"), allow(dead_code, reason = "only the solver asks for it"))]
     pub(crate) kurtosis: Vec<f64>,
 }
 
-/// The moments of a batch's rows, each by the weight of its target. The targets are checked. Where a feature is not finite
-/// in a row of any weight, its variance is not.
-pub(crate) fn moments(exec: Exec, Batch { x, targets }: Batch<'_>, classes: usize) -> Result<Moments> {
+impl Moments {
+    /// The deviation of each feature, `[features]`; 1 for one that is constant.
+    pub(crate) fn deviations(&self) -> impl Iterator<Item = f64> {
+        // What rounding leaves of a constant f32 feature is below this share of its mean.
+        let deviation = |(variance, mean): (&f64, &f64)| {
+            let deviation = libm::sqrt(*variance);
+            if deviation > 1e-9 * mean.abs() { deviation } else { 1.0 }
+        };
+        self.variance.iter().zip(&self.mean).map(deviation)
+    }
+}
+
+/// The moments of rows, all alike or each by the weight of its target, of so many classes. The targets are checked. Where a
+/// feature is not finite in a row of any weight, its variance is not.
+pub(crate) fn moments(exec: Exec, x: Matrix<'_>, targets: Option<(Targets<'_>, usize)>) -> Result<Moments> {
     let zeros = |what| memory::filled(what, x.features(), 0.0);
     let mut joined = [zeros("means")?, zeros("variances")?, zeros("moments")?, zeros("kurtoses")?];
     let sums = [zeros("pivots")?, zeros("sums")?, zeros("sums")?, zeros("sums")?, zeros("sums")?];
     let mut weight = 0.0;
-    let work = MomentsOn { exec, targets, classes, joined: &mut joined, weight: &mut weight, sums };
+    let work = MomentsOn { exec, targets, joined: &mut joined, weight: &mut weight, sums };
     x.on_rows(FeatureOrder::Natural, work);
     let [mut mean, mut variance, _, mut kurtosis] = joined;
     let scale = f64::from(x.scale());
@@ -48,8 +63,7 @@ pub(crate) fn moments(exec: Exec, Batch { x, targets }: Batch<'_>, classes: usiz
 
 struct MomentsOn<'a, 'm> {
     exec: Exec,
-    targets: Targets<'a>,
-    classes: usize,
+    targets: Option<(Targets<'a>, usize)>,
     /// Means, and sums of the second, third and fourth powers of what differs from them.
     joined: &'m mut [Vec<f64>; 4],
     weight: &'m mut f64,
@@ -75,7 +89,7 @@ impl<T: Element> Kernel for MomentsOf<'_, '_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
         let AnyRows::Dense(x) = self.x else { return };
-        let MomentsOn { targets, classes, joined: [mean, second, third, fourth], weight: total, sums, .. } = self.on;
+        let MomentsOn { targets, joined: [mean, second, third, fourth], weight: total, sums, .. } = self.on;
         let [mut pivot, mut s1, mut s2, mut s3, mut s4] = sums;
         for start in (0..x.len()).step_by(BLOCK) {
             for (pivot, &x) in pivot.iter_mut().zip(x.row(start)) {
@@ -84,7 +98,10 @@ impl<T: Element> Kernel for MomentsOf<'_, '_, T> {
             [&mut s1, &mut s2, &mut s3, &mut s4].into_iter().for_each(|sums| sums.fill(0.0));
             let mut weight = 0.0;
             for row in start..x.len().min(start + BLOCK) {
-                let w = targets.get(row, classes).weight();
+                let w = match targets {
+                    Some((targets, classes)) => targets.get(row, classes).weight(),
+                    None => 1.0,
+                };
                 weight += w;
                 let sums = s1.iter_mut().zip(&mut s2).zip(&mut s3).zip(&mut s4);
                 for ((((s1, s2), s3), s4), (&pivot, &x)) in sums.zip(pivot.iter().zip(x.row(row))) {
@@ -127,7 +144,6 @@ impl<T: Element> Kernel for MomentsOf<'_, '_, T> {
 mod tests {
     use super::*;
     use crate::exec::Level;
-    use crate::matrix::Matrix;
 
     /// In two passes.
     fn naive(x: &[f64], weights: &[f64]) -> [f64; 3] {
@@ -145,10 +161,11 @@ mod tests {
         let labels = vec![0u8; rows];
         let weights: Vec<f32> = (0..rows).map(|row| [1.0, 0.25, 3.0, 0.0][row % 4]).collect();
         let whole = Targets::from_u8(&labels);
-        for targets in [whole, whole.with_row_weights(&weights).expect("a weight a row")] {
-            let weights: Vec<f64> = (0..rows).map(|row| targets.get(row, 1).weight()).collect();
+        for targets in [None, Some(whole), Some(whole.with_row_weights(&weights).expect("a weight a row"))] {
+            let weight = |row| targets.map_or(1.0, |targets| targets.get(row, 1).weight());
+            let weights: Vec<f64> = (0..rows).map(weight).collect();
             for level in Level::available() {
-                let found = moments(level.into(), Batch::new(x, targets).expect("rows agree"), 1).expect("memory");
+                let found = moments(level.into(), x, targets.map(|targets| (targets, 1))).expect("memory");
                 for j in 0..features {
                     let column: Vec<f64> = wide.iter().skip(j).step_by(features).copied().collect();
                     let expected = naive(&column, &weights);
@@ -183,9 +200,8 @@ mod tests {
             for row in [0, 5, BLOCK + 3] {
                 let mut x = vec![1.0; 2 * (BLOCK + 9)];
                 x[2 * row + 1] = bad;
-                let labels = [0u8; BLOCK + 9];
-                let batch = Batch::new(Matrix::from_f32(&x, 2).expect("whole rows"), &labels[..]).expect("rows agree");
-                let found = moments(Level::best().into(), batch, 1).expect("memory");
+                let x = Matrix::from_f32(&x, 2).expect("whole rows");
+                let found = moments(Level::best().into(), x, None).expect("memory");
                 assert!(found.variance[0] == 0.0 && !found.variance[1].is_finite(), "{bad} in {row}");
             }
         }

@@ -251,7 +251,6 @@ impl<'a> Matrix<'a> {
     }
 
     /// The first value that is not finite, of a matrix that has one.
-    #[cfg(feature = "fit")]
     pub(crate) fn first_not_finite(&self) -> Option<Error> {
         let mut found = None;
         self.on_rows(FeatureOrder::Natural, FirstNotFinite(&mut found));
@@ -299,10 +298,8 @@ impl<'a> Matrix<'a> {
 }
 
 /// Looks for a value that is not finite.
-#[cfg(feature = "fit")]
 struct FirstNotFinite<'f>(&'f mut Option<Error>);
 
-#[cfg(feature = "fit")]
 impl<'a> OnRows<'a> for FirstNotFinite<'_> {
     fn run<T: Element>(self, x: AnyRows<'a, T>) {
         let AnyRows::Dense(x) = x else { return };

@@ -7,6 +7,7 @@ pub mod metrics;
 mod predict;
 mod predictor;
 mod row;
+mod scaler;
 #[cfg(feature = "std")]
 mod temperature;
 
@@ -15,6 +16,7 @@ pub use file::ModelFile;
 pub use predict::ClassProbability;
 pub use predictor::Predictor;
 pub use row::Row;
+pub use scaler::Scaler;
 
 use crate::error::{Error, Result};
 use crate::exec::{Exec, Level};

@@ -5,6 +5,7 @@ mod guard;
 mod memory;
 mod optimizer;
 mod run;
+mod scaled;
 mod schedule;
 mod settings;
 #[cfg(feature = "fit")]

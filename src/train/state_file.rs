@@ -1,7 +1,8 @@
 //! The state of a training as a safetensors file: that it goes on with the same bits as if it had never stopped. The file's
 //! bytes are `model/file`'s business.
 //!
-//! Tensors: `weight` and `bias`, the model, so that the file is one of a model too; `state.0.weight`, `state.0.bias` and so
+//! Tensors: `weight` and `bias`, the model (of a trainer on scaled features that of these), so that the file is one of a
+//! model too; `state.0.weight`, `state.0.bias` and so
 //! on, what the optimizer remembers; `mean.weight` and `mean.bias`, the parameters' mean; `best.weight` and `best.bias`,
 //! those of a run's best epoch. The metadata has the rest as JSON under `training`, and a run's under `run`.
 
@@ -11,8 +12,8 @@ use super::settings::{Progress, Settings};
 use super::trainer::Trainer;
 use crate::data::Position;
 use crate::error::{Error, Result};
-use crate::model::SoftmaxRegression;
 use crate::model::file::{BYTES, Contents, Pairs, format_error, load_pairs, read_pairs};
+use crate::model::{Scaler, SoftmaxRegression};
 use crate::parameters::Parameters;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ struct Training {
     progress: Progress,
     /// How many states the optimizer has; none before its first step.
     states: usize,
+    /// Where the weights are those of scaled features.
+    scaler: Option<Scaler>,
 }
 
 /// What a run has beside its trainer and parameters.
@@ -128,10 +131,10 @@ impl Trainer {
         work: impl FnOnce(&Contents<'_>) -> Result<T>,
     ) -> Result<T> {
         self.settings().check()?;
-        let (settings, progress) = (*self.settings(), *self.progress());
+        let (settings, progress, scaler) = (*self.settings(), *self.progress(), self.scaler().cloned());
         let (model, memory) = self.in_natural_order()?;
         let (states, mean) = memory.map_or((&[][..], None), |memory| (&memory.states[..], memory.mean.as_ref()));
-        let training = Training { settings, progress, states: states.len() };
+        let training = Training { settings, progress, states: states.len(), scaler };
         let mut metadata = BTreeMap::from([(TRAINING.to_owned(), to_json(&training)?)]);
         let prefixes: Vec<String> = (0..states.len()).map(state_prefix).collect();
         let mut pairs = vec![("", model.parameters())];
@@ -238,7 +241,8 @@ impl State {
         }
         let mean = pairs.remove(MEAN);
         let memory = (found == all).then(|| Memory::restored(states, mean));
-        let trainer = Trainer::restored(SoftmaxRegression::new(model)?, training.settings, training.progress, memory);
+        let Training { settings, progress, scaler, .. } = training;
+        let trainer = Trainer::restored(SoftmaxRegression::new(model)?, scaler, settings, progress, memory)?;
         Ok(Self { trainer, run, best: pairs.remove(BEST) })
     }
 }

@@ -4,6 +4,7 @@
 use super::guard::Guard;
 use super::memory::Memory;
 use super::optimizer::Optimizer;
+use super::scaled::Scaled;
 use super::schedule::Schedule;
 use super::settings::{Progress, Reduction, Settings};
 use super::weights::Weights;
@@ -14,7 +15,7 @@ use crate::exec::Exec;
 use crate::kernel::{self, Descent, Loss, Sweep, plan};
 use crate::matrix::{Batch, FeatureOrder, Matrix};
 use crate::memory;
-use crate::model::SoftmaxRegression;
+use crate::model::{Scaler, SoftmaxRegression};
 use crate::parameters::Parameters;
 use alloc::vec::Vec;
 
@@ -36,7 +37,9 @@ use alloc::vec::Vec;
 /// [`Exec`](crate::Exec).
 #[derive(Clone, Debug)]
 pub struct Trainer {
+    /// Of scaled features, where they are.
     weights: Weights,
+    scaled: Option<Scaled>,
     settings: Settings,
     progress: Progress,
     /// What the optimizer remembers; from the first step on that is not plain SGD's.
@@ -77,6 +80,7 @@ impl Trainer {
     pub fn new(model: SoftmaxRegression, optimizer: impl Into<Optimizer>) -> Self {
         Self {
             weights: Weights::new(model),
+            scaled: None,
             settings: Settings::new(optimizer.into()),
             progress: Progress::START,
             memory: None,
@@ -121,6 +125,22 @@ impl Trainer {
     pub const fn averaging(mut self, from: u64) -> Self {
         self.settings.average_from = Some(from);
         self
+    }
+
+    /// The same trainer, which learns as if the rows were scaled: `(x[j] - offset[j]) * scale[j]`, such as
+    /// [`Scaler::standard`] makes it. Badly scaled features cost no steps then, and decay and clipping see the weights of
+    /// scaled features. The rows stay as they are, pixels too, and none is copied; [`model`](Self::model) stays the model of
+    /// the rows as they are.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the scaler has other features than the model, [`Error::NonFinite`] where f32 cannot hold the
+    /// model's weights in scaled coordinates, [`Error::Memory`].
+    pub fn scaled_by(self, scaler: Scaler) -> Result<Self> {
+        let Self { weights, scaled, settings, progress, memory, guard, workspace } = self;
+        let model = scaled.map_or_else(|| weights.into_model(), |scaled| scaled.model);
+        let weights = scaler.unfold(&model)?;
+        let scaled = Some(Scaled::new(scaler, &weights)?);
+        Ok(Self { weights: Weights::new(weights), scaled, settings, progress, memory, guard, workspace })
     }
 
     /// Another learning rate from the next step on, which checks it. A schedule multiplies it as it did the old one.
@@ -174,10 +194,14 @@ impl Trainer {
             return Err(Error::Size { what: "rows of the batch", found: 0, expected: "at least 1" });
         }
         let rate = self.settings.checked_rate(&self.progress)?;
-        let order = self.weights.enter_order_of(batch.x)?;
+        let order = match self.scaled {
+            // Offsets make zeros of the rows something else.
+            Some(_) => FeatureOrder::Natural,
+            None => self.weights.enter_order_of(batch.x)?,
+        };
         self.workspace.labels_of_u8 = batch.targets.are_u8();
         let averages = self.settings.average_from.is_some_and(|from| from <= self.progress.steps);
-        let plain = self.settings.are_plain();
+        let plain = self.settings.are_plain() && self.scaled.is_none();
         if averages || !plain {
             self.prepare_memory(order)?;
         }
@@ -229,13 +253,19 @@ impl Trainer {
 
     /// The model as trained so far.
     pub fn model(&mut self) -> &SoftmaxRegression {
-        self.weights.model()
+        match &self.scaled {
+            Some(scaled) => &scaled.model,
+            None => self.weights.model(),
+        }
     }
 
     /// Gives the model back.
     #[must_use]
     pub fn into_model(self) -> SoftmaxRegression {
-        self.weights.into_model()
+        match self.scaled {
+            Some(scaled) => scaled.model,
+            None => self.weights.into_model(),
+        }
     }
 
     /// The model of the parameters' mean over the steps that [`averaging`](Self::averaging) asks for; `None` before the
@@ -248,8 +278,11 @@ impl Trainer {
         let (model, memory) = self.in_natural_order()?;
         let mean = memory.and_then(|memory| memory.mean.as_ref()).filter(|_| averaged > 0);
         let Some(mean) = mean else { return Ok(None) };
-        let mean = SoftmaxRegression::new(mean.clone())?;
-        Ok(Some(mean.with_level(model.level()).with_threads(model.threads())))
+        let mean = SoftmaxRegression::new(mean.clone())?.with_level(model.level()).with_threads(model.threads());
+        Ok(Some(match &self.scaled {
+            Some(scaled) => scaled.scaler.fold(&mean)?,
+            None => mean,
+        }))
     }
 
     /// Tells a schedule on a plateau a loss, such as that of a validation split after an epoch; others pass over it.
@@ -287,7 +320,9 @@ impl Trainer {
             }
             None => None,
         };
-        self.weights = Weights::new(wider.with_level(exec.level).with_threads(exec.threads));
+        let wider = wider.with_level(exec.level).with_threads(exec.threads);
+        let scaled = self.scaled.as_ref().map(|scaled| Scaled::new(scaled.scaler.clone(), &wider)).transpose()?;
+        (self.weights, self.scaled) = (Weights::new(wider), scaled);
         self.memory = memory;
         self.guard.forget();
         self.workspace = Workspace::default();
@@ -308,8 +343,9 @@ impl Trainer {
     /// The same trainer at another level and on other threads.
     #[cfg(feature = "safetensors")]
     pub(super) fn with_exec(self, exec: Exec) -> Self {
-        let model = self.weights.into_model().with_level(exec.level).with_threads(exec.threads);
-        Self { weights: Weights::new(model), ..self }
+        let at = |model: SoftmaxRegression| model.with_level(exec.level).with_threads(exec.threads);
+        let scaled = self.scaled.map(|scaled| Scaled { model: at(scaled.model), ..scaled });
+        Self { weights: Weights::new(at(self.weights.into_model())), scaled, ..self }
     }
 
     #[cfg(feature = "safetensors")]
@@ -322,7 +358,13 @@ impl Trainer {
         &self.settings
     }
 
-    /// The model and what is remembered, the features in their natural order.
+    /// The scaling, where there is one.
+    #[cfg(feature = "safetensors")]
+    pub(super) fn scaler(&self) -> Option<&Scaler> {
+        self.scaled.as_ref().map(|scaled| &scaled.scaler)
+    }
+
+    /// The weights, of scaled features where they are, and what is remembered, the features in their natural order.
     pub(super) fn in_natural_order(&mut self) -> Result<(&SoftmaxRegression, Option<&Memory>)> {
         let model = self.weights.model();
         if let Some(memory) = &mut self.memory {
@@ -334,12 +376,14 @@ impl Trainer {
     /// A trainer that goes on.
     #[cfg(feature = "safetensors")]
     pub(super) fn restored(
-        model: SoftmaxRegression,
+        weights: SoftmaxRegression,
+        scaler: Option<Scaler>,
         settings: Settings,
         progress: Progress,
         memory: Option<Memory>,
-    ) -> Self {
-        Self { settings, progress, memory, ..Self::new(model, settings.optimizer) }
+    ) -> Result<Self> {
+        let scaled = scaler.map(|scaler| Scaled::new(scaler, &weights)).transpose()?;
+        Ok(Self { scaled, settings, progress, memory, ..Self::new(weights, settings.optimizer) })
     }
 
     /// The forward pass and the losses; leaves `p - y` in the logits.
@@ -350,7 +394,7 @@ impl Trainer {
         memory::grow(logits, "logits", cells, 0.0)?;
         memory::grow(losses, "losses", rows, 0.0)?;
         let (logits, losses) = (&mut logits[..cells], &mut losses[..rows]);
-        kernel::loss(model.exec(), batch, order, self.weights.parameters(order), logits, losses)
+        kernel::loss(model.exec(), batch, order, parameters_of(&self.scaled, &self.weights, order), logits, losses)
     }
 
     /// The losses and the gradient in one pass over the rows.
@@ -363,7 +407,8 @@ impl Trainer {
         let most = plan::most_rows_not_swept(batch.x.row_bytes()).min(rows);
         memory::grow(logits, "logits", most.saturating_mul(model.classes()), 0.0)?;
         let (losses, order) = (&mut losses[..rows], FeatureOrder::Natural);
-        sweep.run_in_order(model.exec(), batch, order, self.weights.parameters(order), losses, gradient)
+        let parameters = parameters_of(&self.scaled, &self.weights, order);
+        sweep.run_in_order(model.exec(), batch, order, parameters, losses, gradient)
     }
 
     /// A step of plain SGD: fused into the product, where the sweep has not done that.
@@ -422,6 +467,9 @@ impl Trainer {
             let residual = &self.workspace.logits[..x.rows() * classes];
             kernel::gradient_in_order(exec, x, order, residual, gradient)?;
         }
+        if let Some(scaled) = &self.scaled {
+            scaled.scale_gradient(exec, gradient);
+        }
         let largest = f64::from(kernel::largest_parameter(exec, gradient));
         if !largest.is_finite() {
             return Err(Error::NonFiniteStep);
@@ -434,6 +482,8 @@ impl Trainer {
 
         let now = (exec, self.weights.parameters(order));
         let safe = self.guard.allows(&optimizer, &step, (largest * scale).min(limit), now, states(&self.memory));
+        // What the weights stand for may overflow before they do.
+        let safe = safe && self.scaled.is_none();
         if !safe {
             self.back_up(order)?;
         }
@@ -475,13 +525,18 @@ impl Trainer {
     fn restore_unless_finite(&mut self, order: FeatureOrder) -> Result<()> {
         let exec = self.weights.shape().exec();
         let finite = |now: &Parameters| kernel::all_finite(exec, now);
-        if finite(self.weights.parameters(order)) && states(&self.memory).all(finite) {
+        let weights = self.weights.parameters(order);
+        let stands = self.scaled.as_mut().is_none_or(|scaled| scaled.update(exec, weights));
+        if stands && finite(weights) && states(&self.memory).all(finite) {
             return Ok(());
         }
         let states = self.memory.iter_mut().flat_map(|memory| &mut memory.states);
         let now = core::iter::once(self.weights.parameters_mut(order)).chain(states);
         for (now, backup) in now.zip(&self.workspace.backup) {
             now.copy_from(backup);
+        }
+        if let Some(scaled) = &mut self.scaled {
+            scaled.update(exec, self.weights.parameters(order));
         }
         self.guard.forget();
         Err(Error::NonFiniteStep)
@@ -494,6 +549,14 @@ impl Trainer {
             let share = (1.0 / self.progress.averaged as f64) as f32;
             kernel::mix(self.weights.shape().exec(), mean, self.weights.parameters(order), share);
         }
+    }
+}
+
+/// What the rows are multiplied by.
+fn parameters_of<'a>(scaled: &'a Option<Scaled>, weights: &'a Weights, order: FeatureOrder) -> &'a Parameters {
+    match scaled {
+        Some(scaled) => scaled.model.parameters(),
+        None => weights.parameters(order),
     }
 }
 

@@ -22,6 +22,7 @@ mod predictor;
 mod reference;
 mod resume;
 mod row_weights;
+mod scaler;
 mod shapes;
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,7 +7,7 @@ use crate::support::descent::Kind;
 use crate::support::levels::levels;
 use crate::support::random::Random;
 use softreg::{
-    Adam, Batch, Dataset, EarlyStopping, Error, Matrix, ModelFile, Optimizer, Plateau, Reduction, RmsProp, Run,
+    Adam, Batch, Dataset, EarlyStopping, Error, Matrix, ModelFile, Optimizer, Plateau, Reduction, RmsProp, Run, Scaler,
     Schedule, Sgd, SoftmaxRegression, Trainer,
 };
 
@@ -49,7 +49,11 @@ fn a_training_resumed_at_any_step_has_the_same_bits() {
                     let trainer = Trainer::new(model, kind.settings(0.01));
                     match i % 3 {
                         0 => trainer.schedule(Schedule::on_plateau(plateau).warm_up(3, 0.1)).averaging(2),
-                        1 => trainer.schedule(Schedule::cosine(20, 0.1).every(2)).clip_norm(0.5),
+                        1 => {
+                            let scaler = Scaler::standard(data.x()).expect("finite rows");
+                            let trainer = trainer.schedule(Schedule::cosine(20, 0.1).every(2)).clip_norm(0.5);
+                            trainer.scaled_by(scaler).expect("the features fit")
+                        }
                         _ => trainer.reduction(Reduction::Sum).clip_value(0.25).averaging(0),
                     }
                 };

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use indicatif::HumanCount;
 use serde::Serialize;
 use softreg::metrics::Evaluation;
-use softreg::{Batches, Dataset, EarlyStopping, Error, Reduction, Run, SoftmaxRegression, Trainer};
+use softreg::{Batches, Dataset, EarlyStopping, Error, Reduction, Run, Scaler, SoftmaxRegression, Trainer};
 
 use super::{ComputeArgs, whole_number};
 use crate::memory;
@@ -53,6 +53,9 @@ pub(crate) struct TrainArgs {
     optimizer: OptimizerArgs,
     #[command(flatten)]
     weighting: WeightingArgs,
+    /// Learn as if each feature had mean 0 and variance 1 over the training rows; the saved model takes the rows as they are
+    #[arg(long)]
+    standardize: bool,
     /// Loss over the rows of a batch; the mean wants a --lr larger by the factor --batch
     #[arg(long, value_name = "LOSS", default_value = "sum")]
     loss: Loss,
@@ -372,10 +375,11 @@ impl<'a> Training<'a> {
         let reduction = args.reduction();
         let trainer = Trainer::new(model, args.optimizer.optimizer(reduction, args.batch)?).reduction(reduction);
         let trainer = trainer.schedule(args.optimizer.schedule(self.steps)?);
-        Ok(match args.optimizer.clip_norm {
+        let trainer = match args.optimizer.clip_norm {
             Some(largest) => trainer.clip_norm(largest),
             None => trainer,
-        })
+        };
+        Ok(if args.standardize { trainer.scaled_by(Scaler::standard(data.train.x())?)? } else { trainer })
     }
 
     /// Trains from zeros. `None` means that the reader of the output went away and there is no file to finish for.
@@ -485,6 +489,7 @@ impl<'a> Training<'a> {
             ("level", args.compute.level.name().to_owned()),
         ];
         settings.extend(args.early_stopping.map(|patience| ("early_stopping", patience.to_string())));
+        settings.extend(args.standardize.then(|| ("standardize", "true".to_owned())));
         settings.extend(args.optimizer.settings());
         settings.extend(args.weighting.settings());
         settings

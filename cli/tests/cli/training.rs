@@ -88,6 +88,37 @@ fn own_files_train_by_epochs_and_stop_early() {
     assert!(last.parse::<f64>().unwrap() < 0.5, "{last}");
 }
 
+/// Features in units far apart: standardized they are learnt, and the saved model takes them as they are.
+#[test]
+fn badly_scaled_features_are_standardized() {
+    let dir = scratch();
+    let (mut data, mut names) = (Vec::new(), String::new());
+    for row in 0..300 {
+        let noise = |i: usize| ((row * 7919 + i * 104_729) % 1000) as f32 / 500.0 - 1.0;
+        let class = row % 2;
+        names += ["no\n", "yes\n"][class];
+        for value in [1e4 * noise(0), 0.01 * (noise(1) + 2.0 * class as f32), 500.0 + noise(2)] {
+            data.extend(value.to_le_bytes());
+        }
+    }
+    let features = npy(dir.path(), "x.npy", "<f4", "(300, 3)", &data);
+    let labels = put(&dir, "y.txt", names.as_bytes());
+    let model = at(&dir, "model");
+    let run = |options: &str| {
+        let line =
+            format!("train --features {features} --labels {} --epochs 20 --loss mean --lr 0.3", labels.display());
+        words(&format!("{line} {options} --json")).json()["validation_accuracy"].as_f64().unwrap()
+    };
+    let standardized = run(&format!("--standardize --save {model}"));
+    assert!(standardized > 0.95, "{standardized}");
+    assert!(run("") < 0.8);
+    let bytes = fs::read(&model).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let weight: Vec<f32> =
+        tensors.tensor("weight").unwrap().data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+    assert!(weight[1].abs() > 1000.0 * weight[0].abs(), "{weight:?}");
+}
+
 /// A penalty beside the mean loss is the decay of each row's share of the sum.
 #[test]
 fn l2_is_that_of_the_mean_loss() {

@@ -181,7 +181,7 @@ impl Lbfgs {
         if targets.check(classes)? == 0.0 {
             return Err(Error::NoWeight { rows: x.rows() });
         }
-        let moments = moments(self.exec, batch, classes)?;
+        let moments = moments(self.exec, x, Some((targets, classes)))?;
         if moments.variance.iter().any(|variance| !variance.is_finite()) {
             let scale = Error::Setting { name: "scale of x", found: x.scale().into(), expected: "a finite number" };
             return Err(x.first_not_finite().unwrap_or(scale));

@@ -30,13 +30,10 @@ pub(super) struct Scaling {
 
 impl Scaling {
     /// Of moments that are finite.
-    pub(super) fn new(Moments { mean, variance, kurtosis }: Moments) -> Self {
-        // What rounding leaves of a constant f32 feature is below this share of its mean.
-        let deviation = |(variance, mean): (&f64, &f64)| {
-            let deviation = variance.sqrt();
-            if deviation > 1e-9 * mean.abs() { deviation } else { 1.0 }
-        };
-        Self { deviation: variance.iter().zip(&mean).map(deviation).collect(), mean, kurtosis }
+    pub(super) fn new(moments: Moments) -> Self {
+        let deviation = moments.deviations().collect();
+        let Moments { mean, kurtosis, .. } = moments;
+        Self { mean, deviation, kurtosis }
     }
 
     /// Mean and deviation of a feature.
