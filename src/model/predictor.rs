@@ -25,9 +25,12 @@ use alloc::vec::Vec;
 /// assert_eq!(predictor.class(&row)?, 0);
 /// assert!(predictor.probabilities(&row)?[0] > 0.98);
 ///
-/// std::thread::scope(|scope| {
-///     for pixels in [[255, 0], [0, 255]] {
-///         scope.spawn(|| model.predictor().margin(&pixels));
+/// std::thread::scope(|threads| {
+///     for _ in 0..2 {
+///         threads.spawn(|| {
+///             let mut predictor = model.predictor();
+///             assert_eq!(predictor.class(&[255, 0]).unwrap(), 0); // pixels
+///         });
 ///     }
 /// });
 /// # Ok::<(), softreg::Error>(())
