@@ -230,6 +230,8 @@ impl Trainer {
             self.descend(batch.x, order, source, rate, 1.0 / divisor)?;
         }
         if averages {
+            // A careful step of plain SGD is made in the natural order.
+            let order = self.weights.enter_order_of(batch.x)?;
             self.average(order);
         }
         self.progress.steps = self.progress.steps.saturating_add(1);
@@ -485,6 +487,8 @@ impl Trainer {
         // What the weights stand for may overflow before they do.
         let safe = safe && self.scaled.is_none();
         if !safe {
+            // The bounds are of what was before this step.
+            self.guard.forget();
             self.back_up(order)?;
         }
         let states = self.memory.as_mut().map_or(&mut [][..], |memory| &mut memory.states);
