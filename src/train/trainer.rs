@@ -194,11 +194,7 @@ impl Trainer {
             return Err(Error::Size { what: "rows of the batch", found: 0, expected: "at least 1" });
         }
         let rate = self.settings.checked_rate(&self.progress)?;
-        let order = match self.scaled {
-            // Offsets make zeros of the rows something else.
-            Some(_) => FeatureOrder::Natural,
-            None => self.weights.enter_order_of(batch.x)?,
-        };
+        let order = self.enter_order_of(batch.x)?;
         self.workspace.labels_of_u8 = batch.targets.are_u8();
         let averages = self.settings.average_from.is_some_and(|from| from <= self.progress.steps);
         let plain = self.settings.are_plain() && self.scaled.is_none();
@@ -231,7 +227,7 @@ impl Trainer {
         }
         if averages {
             // A careful step of plain SGD is made in the natural order.
-            let order = self.weights.enter_order_of(batch.x)?;
+            let order = self.enter_order_of(batch.x)?;
             self.average(order);
         }
         self.progress.steps = self.progress.steps.saturating_add(1);
@@ -386,6 +382,15 @@ impl Trainer {
     ) -> Result<Self> {
         let scaled = scaler.map(|scaler| Scaled::new(scaler, &weights)).transpose()?;
         Ok(Self { scaled, settings, progress, memory, ..Self::new(weights, settings.optimizer) })
+    }
+
+    /// Puts the weights in the order in which the rows gain most, and says which it is.
+    fn enter_order_of(&mut self, x: Matrix<'_>) -> Result<FeatureOrder> {
+        match self.scaled {
+            // An offset makes something else of zeros.
+            Some(_) => Ok(FeatureOrder::Natural),
+            None => self.weights.enter_order_of(x),
+        }
     }
 
     /// The forward pass and the losses; leaves `p - y` in the logits.

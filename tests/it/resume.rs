@@ -7,8 +7,8 @@ use crate::support::descent::Kind;
 use crate::support::levels::levels;
 use crate::support::random::Random;
 use softreg::{
-    Adam, Batch, Dataset, EarlyStopping, Error, Matrix, ModelFile, Optimizer, Plateau, Reduction, RmsProp, Run, Scaler,
-    Schedule, Sgd, SoftmaxRegression, Trainer,
+    Adagrad, Adam, Batch, Dataset, EarlyStopping, Error, Matrix, ModelFile, Optimizer, Plateau, Reduction, RmsProp,
+    Run, Scaler, Schedule, Sgd, SoftmaxRegression, Trainer,
 };
 
 const FEATURES: usize = 40;
@@ -176,9 +176,9 @@ fn a_state_is_a_models_file_too_and_a_trainer_of_its_own() {
     assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 1);
 }
 
-/// A small state of Adam's, after a step.
-fn small() -> Vec<u8> {
-    let mut trainer = Trainer::new(SoftmaxRegression::zeros(2, 2), Adam::new(0.01)).averaging(0);
+/// A small state, after a step.
+fn small(optimizer: impl Into<Optimizer>) -> Vec<u8> {
+    let mut trainer = Trainer::new(SoftmaxRegression::zeros(2, 2), optimizer).averaging(0);
     let x = [1.0, 0.5];
     trainer.step(Batch::new(Matrix::from_f32(&x, 2).expect("a row"), &[1u8][..]).expect("a label")).expect("a step");
     trainer.to_bytes().expect("a state")
@@ -210,7 +210,7 @@ fn refused(optimizer: impl Into<Optimizer>, features: usize, bytes: &[u8], expec
 
 #[test]
 fn what_is_no_state_of_this_trainer_is_refused() {
-    let whole = small();
+    let whole = small(Adam::new(0.01));
     let adam = || Adam::new(0.1);
     for length in 0..whole.len() {
         refused(adam(), 2, &whole[..length], "a safetensors model");
@@ -241,12 +241,25 @@ fn what_is_no_state_of_this_trainer_is_refused() {
         &replaced(&whole, "\\\"factor\\\":1.0", "\\\"factor\\\":0.0"),
         "factor of the plateau's changes: found 0",
     );
+    refused(
+        adam(),
+        2,
+        &replaced(&whole, "\\\"factor\\\":1.0", "\\\"factor\\\":2.0"),
+        "factor of the plateau's changes: found 2",
+    );
     refused(adam(), 2, &replaced(&whole, "\\\"steps\\\":1", "\\\"steps\\\":x"), "metadata with");
     // The last but one pair is Adam's squares; the mean's bias and weights follow.
     let mut negative = whole.clone();
     let at = whole.len() - 2 * 24 + 3;
     negative[at] |= 0x80;
     refused(adam(), 2, &negative, "a mean of squares below 0");
+    // Their only state.
+    for optimizer in [Optimizer::from(Adagrad::new(0.1)), RmsProp::new(0.1).into()] {
+        let mut negative = small(optimizer);
+        let at = negative.len() - 2 * 24 + 3;
+        negative[at] |= 0x80;
+        refused(optimizer, 2, &negative, "a mean of squares below 0");
+    }
     let mut nan = whole.clone();
     nan[whole.len() - 2 * 24 - 24..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
     refused(adam(), 2, &nan, "NaN at position 0 of state.0.bias");
@@ -277,9 +290,13 @@ fn a_run_takes_a_runs_file_and_its_dataset() {
     let mut other =
         Run::new(Trainer::new(SoftmaxRegression::zeros(FEATURES, CLASSES), Sgd::new(0.1)), data.batches(20));
     other.epoch().expect("an epoch");
+    other.step().expect("a step");
+    let mut same = other.clone();
     let expected = (other.history().to_vec(), outcome(other.trainer()));
     assert!(other.resume(&path).expect_err("another optimizer").to_string().contains("that of Sgd"));
     assert_eq!((other.history().to_vec(), outcome(other.trainer())), expected);
+    assert_eq!(other.epoch().expect("an epoch"), same.epoch().expect("an epoch"));
+    assert_eq!(outcome(other.trainer()), outcome(same.trainer()));
     assert_eq!((run.history().to_vec(), outcome(run.trainer())), before);
     let missing = run.resume(directory.path().join("none")).expect_err("no file");
     assert!(matches!(missing, Error::Io { .. }), "{missing:?}");

@@ -186,6 +186,32 @@ fn every_optimizer_on_every_kind_of_rows_and_targets_is_the_reference() {
     }
 }
 
+/// What is remembered follows the parameters from one order of the features to another.
+#[test]
+fn rows_that_skip_zeros_and_rows_that_do_not_take_turns() {
+    let data = datasets()[0].clone();
+    let sparse = data.clone().skip_zeros();
+    for kind in Kind::ALL {
+        let table = Table { kind, reduction: Reduction::Mean, clip: None };
+        let train = |skips: fn(usize) -> bool| {
+            let mut trainer = table.trainer(Level::best(), 1);
+            let [mut dense, mut sparse] = [&data, &sparse].map(|data| data.batches(BATCH).in_file_order());
+            for step in 0..6 {
+                let batches = [dense.next_batch(), sparse.next_batch()];
+                trainer.step(batches[usize::from(skips(step))]).expect("a step");
+            }
+            let model = trainer.into_model();
+            [model.to_row_major(), model.bias().to_vec()].concat()
+        };
+        let expected = train(|_| false);
+        for skips in [|_| true, |step| step % 2 == 0, |step| step % 3 > 0] {
+            for (found, expected) in train(skips).iter().zip(&expected) {
+                assert!((found - expected).abs() < 2e-5, "{kind:?}: {found} for {expected}");
+            }
+        }
+    }
+}
+
 fn two_bands() -> Dataset {
     let x: Vec<f32> = (0..70).map(|i| (i * 37 % 70) as f32 / 70.0).collect();
     let labels = x.iter().map(|&x| u32::from(x > 0.5)).collect();
@@ -265,12 +291,36 @@ fn batch_rows(batch: Batch<'_>) -> f64 {
     batch.x.rows() as f64
 }
 
+#[test]
+fn an_epochs_loss_weighs_its_rows() {
+    let data = two_bands();
+    let weights: Vec<f32> = (0..70).map(|row| (row % 3) as f32).collect();
+    let total: f64 = weights.iter().copied().map(f64::from).sum();
+    let batches = || {
+        let targets = data.targets().with_row_weights(&weights).expect("a weight a row");
+        data.batches(32).targets(targets).expect("a target a row")
+    };
+    let trainer = || Trainer::new(SoftmaxRegression::zeros(1, 2), Sgd::new(0.01)).reduction(Reduction::Sum);
+    let (mut steps, mut rest, mut sum) = (trainer(), batches(), 0.0);
+    while let Some(batch) = rest.next_in_epoch() {
+        sum += steps.step(batch).expect("a step");
+    }
+    let loss = trainer().epoch(&mut batches()).expect("an epoch");
+    assert!((loss - sum / total).abs() < 1e-12, "{loss} for {}", sum / total);
+    assert_eq!(Run::new(trainer(), batches()).epoch().expect("an epoch").loss, loss);
+}
+
+/// The same rows with each label the other one.
+fn turned_round(data: &Dataset) -> Dataset {
+    let labels = data.labels().iter().map(|label| 1 - label).collect();
+    Dataset::from_f32(data.to_f32(), labels, 1, 2).expect("the lengths fit")
+}
+
 /// A validation split whose labels are the training rows' turned round: its loss is lowest at the start.
 #[test]
 fn a_run_stops_early_and_keeps_the_best_epoch() {
     let data = two_bands();
-    let x = data.to_f32();
-    let turned = Dataset::from_f32(x, data.labels().iter().map(|label| 1 - label).collect(), 1, 2).expect("fits");
+    let turned = turned_round(&data);
     let trainer = || Trainer::new(SoftmaxRegression::zeros(1, 2), Adam::new(0.05));
     let mut run = Run::new(trainer(), data.batches(32)).validation(&turned).early_stopping(EarlyStopping::new(3));
     assert_eq!(run.epochs(100).expect("a run"), 4);
@@ -293,6 +343,10 @@ fn a_run_stops_early_and_keeps_the_best_epoch() {
         assert_eq!(run.epochs(10).expect("a run"), epochs);
         assert_eq!(run.has_stopped(), epochs < 10);
     }
+    let mut run = Run::new(trainer(), data.batches(32)).validation(&data).early_stopping(EarlyStopping::new(2));
+    run.epochs(4).expect("a run");
+    let last = run.trainer().model().clone();
+    assert_eq!((run.best_epoch(), run.into_model()), (Some(3), last));
     let mut run = Run::new(trainer(), data.batches(32));
     assert_eq!((run.epochs(2).expect("a run"), run.best_epoch()), (2, None));
     assert!(run.history().iter().all(|epoch| epoch.validation.is_none()));
@@ -307,6 +361,19 @@ fn a_run_tells_a_plateau_its_losses() {
     run.epochs(6).expect("a run");
     let rates: Vec<f64> = run.history().iter().map(|epoch| epoch.learning_rate).collect();
     assert_eq!(rates, [0.1, 0.1, 0.05, 0.05, 0.03, 0.03]);
+}
+
+/// The loss of the training rows falls, that of the validation rows rises.
+#[test]
+fn a_run_tells_a_plateau_the_validation_loss() {
+    let data = two_bands();
+    let turned = turned_round(&data);
+    let plateau = Plateau { factor: 0.5, patience: 0, ..Plateau::default() };
+    let trainer = Trainer::new(SoftmaxRegression::zeros(1, 2), Sgd::new(0.5)).schedule(Schedule::on_plateau(plateau));
+    let mut run = Run::new(trainer, data.batches(32)).validation(&turned);
+    run.epochs(3).expect("a run");
+    let rates: Vec<f64> = run.history().iter().map(|epoch| epoch.learning_rate).collect();
+    assert_eq!(rates, [0.5, 0.25, 0.125]);
 }
 
 #[test]
@@ -337,23 +404,26 @@ fn runs_without_rows_or_with_settings_out_of_range_are_refused() {
 fn the_average_is_the_mean_of_the_models_after_its_steps() {
     for data in [datasets()[0].clone(), datasets()[0].clone().skip_zeros(), datasets()[1].clone()] {
         for optimizer in [Optimizer::from(Sgd::new(0.5)), Adam::new(0.01).into()] {
-            let mut trainer = Trainer::new(start(), optimizer).averaging(3);
-            let mut batches = data.batches(50);
-            let mut sum = vec![0.0; FEATURES * CLASSES + CLASSES];
-            for step in 0..8 {
-                assert_eq!(trainer.averaged_model().expect("memory").is_some(), step > 3);
-                trainer.step(batches.next_batch()).expect("a step");
-                if step >= 3 {
-                    let model = trainer.model();
-                    let all = [model.to_row_major(), model.bias().to_vec()].concat();
-                    sum.iter_mut().zip(all).for_each(|(sum, value)| *sum += f64::from(value));
+            for weighs in [false, true] {
+                let weighted = Weighted::new(weighs, weighs);
+                let mut trainer = Trainer::new(start(), optimizer).averaging(3);
+                let mut batches = data.batches(50).targets(weighted.targets(&data)).expect("a target a row");
+                let mut sum = vec![0.0; FEATURES * CLASSES + CLASSES];
+                for step in 0..8 {
+                    assert_eq!(trainer.averaged_model().expect("memory").is_some(), step > 3);
+                    trainer.step(batches.next_batch()).expect("a step");
+                    if step >= 3 {
+                        let model = trainer.model();
+                        let all = [model.to_row_major(), model.bias().to_vec()].concat();
+                        sum.iter_mut().zip(all).for_each(|(sum, value)| *sum += f64::from(value));
+                    }
                 }
+                let mean = trainer.averaged_model().expect("memory").expect("five steps");
+                for (found, sum) in [mean.to_row_major(), mean.bias().to_vec()].concat().into_iter().zip(sum) {
+                    assert!((f64::from(found) - sum / 5.0).abs() < 1e-6, "{found} for {}", sum / 5.0);
+                }
+                assert_ne!(&mean, trainer.model());
             }
-            let mean = trainer.averaged_model().expect("memory").expect("five steps");
-            for (found, sum) in [mean.to_row_major(), mean.bias().to_vec()].concat().into_iter().zip(sum) {
-                assert!((f64::from(found) - sum / 5.0).abs() < 1e-6, "{found} for {}", sum / 5.0);
-            }
-            assert_ne!(&mean, trainer.model());
         }
     }
 }
@@ -402,6 +472,41 @@ fn a_class_more_keeps_what_is_remembered() {
     let expected = [0.05 - 0.1 * (0.5 * -0.5 + p[0]), -0.05 - 0.1 * (0.5 * 0.5 + p[1]), -0.1 * (p[2] - 1.0)];
     for (found, expected) in trainer.model().to_row_major().into_iter().zip(expected) {
         assert!((f64::from(found) - expected).abs() < 1e-6, "{found} for {expected}");
+    }
+}
+
+/// The sums of a new class begin as those of the others did.
+#[test]
+fn a_class_more_has_the_initial_accumulator() {
+    let x = [1.0];
+    let batch = |label: &'static [u32]| Batch::new(Matrix::from_f32(&x, 1).expect("a row"), label).expect("a label");
+    let adagrad = Adagrad::new(0.1).initial_accumulator(1.0);
+    let mut trainer = Trainer::new(SoftmaxRegression::zeros(1, 2), adagrad);
+    trainer.step(batch(&[0])).expect("a step");
+    trainer.add_class().expect("memory");
+    trainer.step(batch(&[2])).expect("a step");
+    // First gradient (-0.5, 0.5), of weights and bias alike.
+    let first = 0.1 * 0.5 / 1.25f64.sqrt();
+    let exp = [(2.0 * first).exp(), (-2.0 * first).exp(), 1.0];
+    let p = exp.map(|e| e / exp.iter().sum::<f64>());
+    let step = |g: f64, sum: f64| 0.1 * g / (sum + g * g).sqrt();
+    let expected = [first - step(p[0], 1.25), -first - step(p[1], 1.25), -step(p[2] - 1.0, 1.0)];
+    for (found, expected) in trainer.model().to_row_major().into_iter().zip(expected) {
+        assert!((f64::from(found) - expected).abs() < 1e-6, "{found} for {expected}");
+    }
+}
+
+/// The gradient of the weights is (-1.5, 1.5), of the bias (-0.5, 0.5), and its norm the root of 5.
+#[test]
+fn clipping_by_the_norm_comes_before_clipping_by_value() {
+    let batch = Batch::new(Matrix::from_f32(&[3.0], 1).expect("a row"), &[0u8][..]).expect("a label");
+    let trainer = Trainer::new(SoftmaxRegression::zeros(1, 2), Sgd::new(1.0));
+    let mut trainer = trainer.clip_norm(1.0).clip_value(0.5);
+    trainer.step(batch).expect("a step");
+    let bias = 0.5 / 5.0f32.sqrt();
+    let found = [trainer.model().to_row_major(), trainer.model().bias().to_vec()].concat();
+    for (found, expected) in found.into_iter().zip([0.5, -0.5, bias, -bias]) {
+        assert!((found - expected).abs() < 1e-6, "{found} for {expected}");
     }
 }
 
@@ -486,10 +591,12 @@ fn settings_out_of_range_are_refused_and_nothing_changes() {
         (Schedule::inverse_scaling(-1.0), "power of the schedule: found -1"),
         (Schedule::cosine(0, 0.1), "steps of the schedule: found 0"),
         (Schedule::cosine(10, -0.1), "least factor of the schedule: found -0.1, expected 0 to 1"),
+        (Schedule::cosine(10, 1.5), "least factor of the schedule: found 1.5, expected 0 to 1"),
         (Schedule::one_cycle(0), "steps of the schedule: found 0"),
         (Schedule::constant().warm_up(10, 0.0), "first factor of the warm-up: found 0"),
         (Schedule::constant().every(0), "steps that a schedule counts as one: found 0"),
         (Schedule::on_plateau(Plateau { factor: 1.0, ..plateau }), "factor of the plateau: found 1"),
+        (Schedule::on_plateau(Plateau { factor: 0.0, ..plateau }), "factor of the plateau: found 0, expected above 0"),
         (Schedule::on_plateau(Plateau { threshold: 1.0, ..plateau }), "threshold of the plateau: found 1"),
         (Schedule::on_plateau(Plateau { least: 0.0, ..plateau }), "least factor of the plateau: found 0"),
     ];
@@ -537,17 +644,19 @@ fn a_step_that_overflows_changes_nothing() {
         for kind in Kind::ALL {
             for large in [[1e20f32, 1e10], [1e38, 1e38], [1e18, 1.0]] {
                 let rate = if kind == Kind::Sgd { 1e30 } else { 1e25 };
-                let batch = |x| Batch::new(Matrix::from_f32(x, 2).expect("a row"), &[0u8][..]).expect("a label");
+                let row = |x| Matrix::from_f32(x, 2).expect("a row");
+                let batch = |x| Batch::new(row(x), &[0u8][..]).expect("a label");
+                let wrong = Batch::new(row(&large), &[1u8][..]).expect("a label");
                 let model = SoftmaxRegression::zeros(2, 2).with_level(level);
                 let mut trainer = Trainer::new(model, kind.settings(0.1));
                 trainer.step(batch(&small)).expect("a step");
                 let mut other = trainer.clone();
                 trainer.set_learning_rate(rate);
                 let before = trainer.model().clone();
-                match trainer.step(batch(&large)) {
-                    Ok(_) => continue, // Adaptive steps of any gradient are as long as their rate.
+                match trainer.step(wrong) {
+                    Ok(_) if large[0] == 1e18 => continue, // Adaptive steps of any gradient are as long as their rate.
                     Err(Error::NonFiniteStep | Error::NonFiniteLoss { .. }) => {}
-                    Err(error) => panic!("{error}"),
+                    other => panic!("{level} {kind:?} {large:?}: {other:?}"),
                 }
                 assert_eq!(trainer.model(), &before, "{level} {kind:?}");
                 trainer.set_learning_rate(0.1);
@@ -642,5 +751,58 @@ fn a_scaled_step_of_any_size_is_the_same_step() {
         trainer.step(data.as_batch()).expect("a step");
         let few = Scaler::new(vec![0.0; 3], vec![1.0; 3]).expect("finite");
         assert!(matches!(Trainer::new(trained.clone(), Sgd::new(0.1)).scaled_by(few), Err(Error::Shape { .. })));
+    }
+}
+
+/// A trainer whose last step must be refused, and leaves it as it was.
+#[track_caller]
+fn overflows(mut trainer: Trainer, x: f32) {
+    let x = [x];
+    let batch = Batch::new(Matrix::from_f32(&x, 1).expect("a row"), &[0u8][..]).expect("a label");
+    let before = trainer.model().clone();
+    let found = trainer.step(batch);
+    assert!(matches!(found, Err(Error::NonFiniteStep)), "{found:?}, {:?}", trainer.optimizer());
+    assert_eq!(trainer.model(), &before);
+}
+
+/// The gradient of the last step is small; what is remembered, or decay, makes it too long.
+#[test]
+fn a_small_gradient_overflows_too() {
+    let batch = |x: &'static [f32]| Batch::new(Matrix::from_f32(x, 1).expect("a row"), &[0u8][..]).expect("a label");
+    for level in levels() {
+        let zeros = || SoftmaxRegression::zeros(1, 2).with_level(level);
+        // The weights come to 2e38 in the first step; the second adds 0.9 times that.
+        let mut trainer = Trainer::new(zeros(), Sgd::new(4e19).momentum(0.9));
+        trainer.step(batch(&[1e19])).expect("within f32's range");
+        overflows(trainer, 0.0);
+
+        let mut trainer = Trainer::new(zeros(), Sgd::new(1e-3).momentum(0.9));
+        trainer.step(batch(&[1e12])).expect("a step");
+        trainer.set_learning_rate(1e27);
+        overflows(trainer, 0.0);
+
+        let model = SoftmaxRegression::from_row_major(&[1e10, 0.0], &[0.0; 2], 1, 2).expect("a model");
+        overflows(Trainer::new(model.with_level(level), Sgd::new(1e-3).weight_decay(1e30)), 0.0);
+    }
+}
+
+#[test]
+fn squares_that_overflow_are_refused() {
+    for level in levels() {
+        for kind in [Kind::Adagrad, Kind::RmsProp, Kind::CentredRmsProp, Kind::Adam, Kind::AdamW] {
+            overflows(Trainer::new(SoftmaxRegression::zeros(1, 2).with_level(level), kind.settings(0.1)), 1e25);
+        }
+    }
+}
+
+/// Smoothing gives a share of the row to a class that weighs 1e30 times the label's.
+#[test]
+fn a_class_that_weighs_more_than_the_rows_own_overflows_too() {
+    let targets = Targets::from_u8(&[0]).with_class_weights(&[1.0, 1e30]).with_label_smoothing(0.125).expect("a share");
+    let batch = Batch::new(Matrix::from_f32(&[1.0], 1).expect("a row"), targets).expect("a label");
+    for level in levels() {
+        let mut trainer = Trainer::new(SoftmaxRegression::zeros(1, 2).with_level(level), Sgd::new(1e11));
+        assert!(matches!(trainer.step(batch), Err(Error::NonFiniteStep)));
+        assert_eq!(trainer.into_model(), SoftmaxRegression::zeros(1, 2).with_level(level));
     }
 }
