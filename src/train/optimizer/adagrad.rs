@@ -20,7 +20,7 @@ pub struct Adagrad {
     learning_rate_decay: f64,
     weight_decay: f64,
     pub(super) initial_accumulator: f64,
-    epsilon: f64,
+    pub(super) epsilon: f64,
 }
 
 impl Adagrad {

@@ -146,9 +146,10 @@ impl Optimizer {
     pub(super) fn largest_direction(&self, gradient: f64) -> f64 {
         match self {
             Self::Sgd(sgd) => gradient / (1.0 - sgd.momentum),
-            // A square root is at least the magnitude of the gradient that is divided by it; of Adam's mean it need not be.
-            Self::Adagrad(_) => 1.0,
-            Self::RmsProp(rms_prop) => gradient / rms_prop.epsilon / (1.0 - rms_prop.momentum),
+            // The root is at least the gradient that is divided by it, but for gradients whose squares are none in f32.
+            Self::Adagrad(adagrad) => 1.0 + 1e-18 / adagrad.epsilon,
+            // Momentum's buffer may be longer than any quotient that is left of it.
+            Self::RmsProp(rms_prop) => gradient / rms_prop.epsilon.min(1.0) / (1.0 - rms_prop.momentum),
             Self::Adam(Adam { epsilon, .. }) | Self::AdamW(AdamW { adam: Adam { epsilon, .. } }) => gradient / epsilon,
         }
     }
