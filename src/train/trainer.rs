@@ -169,9 +169,9 @@ impl Trainer {
     /// One step on a batch. Returns the batch's loss before the step, in nats: the mean or the sum over its rows, as the
     /// reduction says.
     ///
-    /// Allocates only where the batch has more rows or more bytes than any before it, where its rows come from another dataset than those
-    /// before and skip zeros ([`Dataset::skip_zeros`](crate::Dataset::skip_zeros)), or for the first step of an optimizer
-    /// that remembers something or whose parameters might overflow.
+    /// Allocates only where the batch has more rows or more bytes than any before it, where its rows come from another
+    /// dataset than those before and skip zeros ([`Dataset::skip_zeros`](crate::Dataset::skip_zeros)), or for the first step
+    /// of an optimizer that remembers something or whose parameters might overflow.
     ///
     /// # Errors
     /// [`Error::Size`] for an empty batch, [`Error::Shape`], [`Error::Label`] or [`Error::Target`] for one that does not
