@@ -6,6 +6,7 @@
 mod commands;
 mod data_source;
 mod digit;
+mod frame;
 mod labels;
 mod memory;
 mod model_file;

@@ -1,5 +1,9 @@
-//! The weights as a picture: what each digit's row of the model looks for (blue) and what speaks against it (red).
-//! Only draws and encodes; writing the file is `output_file`'s work.
+//! The pictures that the program makes: the weights, what each digit's row of the model looks for (blue) and what speaks
+//! against it (red); and what the model saw of a user's picture. Only draws and encodes; writing the file is
+//! `output_file`'s work.
+
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder};
 
 use crate::report::Failure;
 
@@ -41,7 +45,12 @@ pub(crate) fn weights_png(weights: &[f32]) -> Result<Vec<u8>, Failure> {
             }
         }
     }
-    encode(&pixels).map_err(|error| Failure::Failed(format!("cannot make the weights' picture: {error}")))
+    encode("the weights' picture", &pixels, [WIDTH, HEIGHT], ExtendedColorType::Rgb8)
+}
+
+/// A PNG of the pixels that the model was given.
+pub(crate) fn input_png(pixels: &[u8]) -> Result<Vec<u8>, Failure> {
+    encode("the picture of the input", pixels, [SIDE, SIDE], ExtendedColorType::L8)
 }
 
 /// The colour of a weight from -1 to 1: through a middle tone halfway, so that weak weights show their sign too.
@@ -55,14 +64,14 @@ fn mix(from: Rgb, to: Rgb, share: f32) -> Rgb {
     std::array::from_fn(|i| (f32::from(from[i]) + (f32::from(to[i]) - f32::from(from[i])) * share).round() as u8)
 }
 
-fn encode(pixels: &[u8]) -> Result<Vec<u8>, png::EncodingError> {
+fn encode(
+    what: &str,
+    pixels: &[u8],
+    [width, height]: [usize; 2],
+    color: ExtendedColorType,
+) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, WIDTH as u32, HEIGHT as u32);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_source_srgb(png::SrgbRenderingIntent::Perceptual);
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(pixels)?;
-    writer.finish()?;
+    let result = PngEncoder::new(&mut bytes).write_image(pixels, width as u32, height as u32, color);
+    result.map_err(|error| Failure::Failed(format!("cannot make {what}: {error}")))?;
     Ok(bytes)
 }
