@@ -6,6 +6,7 @@ mod bad_models;
 mod bench;
 mod common;
 mod fit;
+mod framing;
 #[cfg(target_os = "linux")]
 mod memory;
 mod models;
