@@ -90,9 +90,9 @@ fn thinned(image: &GrayImage) -> GrayImage {
                 let starts = (0..8).filter(|&i| !n[i] && n[(i + 1) % 8]).count();
                 let [north, east, south, west] = [n[0], n[2], n[4], n[6]];
                 let side = if step % 2 == 0 {
-                    !(north && east && south) && !(east && south && west)
+                    !(east && south && (north || west))
                 } else {
-                    !(north && east && west) && !(north && south && west)
+                    !(north && west && (east || south))
                 };
                 (2..=6).contains(&count) && starts == 1 && side
             })
