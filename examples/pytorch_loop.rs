@@ -37,8 +37,11 @@ pub(crate) fn optimizers() -> [(&'static str, (Optimizer, Schedule)); 2] {
     ]
 }
 
+/// An optimizer's name, and PyTorch's losses.
+type Golden = (String, Vec<f64>);
+
 /// Rows, model, class weights, and for each optimizer PyTorch's losses.
-pub(crate) fn golden() -> (Dataset, SoftmaxRegression, Vec<f32>, Vec<(String, Vec<f64>)>) {
+pub(crate) fn golden() -> (Dataset, SoftmaxRegression, Vec<f32>, Vec<Golden>) {
     let file: serde_json::Value =
         serde_json::from_str(include_str!("../tests/golden/pytorch_loop.json")).expect("a JSON file");
     let numbers = |value: &serde_json::Value| -> Vec<f64> {

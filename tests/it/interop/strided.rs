@@ -38,7 +38,7 @@ impl Spread {
     fn new(data: &Data, gap: usize) -> Self {
         let features = data.shape.features;
         let stride = features + gap;
-        let ends_with_gap = gap % 2 == 0;
+        let ends_with_gap = gap.is_multiple_of(2);
         Self {
             values: spread(&data.values, features, stride, f32::NAN, ends_with_gap),
             pixels: spread(&data.pixels, features, stride, 255, ends_with_gap),
