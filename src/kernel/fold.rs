@@ -11,8 +11,7 @@
 //! The sums are of the weights as they were rounded, in f64: so near the offset the logits are those of `V` and `c`, whatever
 //! rounding took from `W`. The gradient is an f32 sum of products with `x`, which has lost already what f32 takes here.
 //!
-//! 784 features and 10 classes take 2 us and 0.7 us (avx2, Zen 3). The gradient in f64 took 4 us: the compiler puts the
-//! classes on the lanes, and each line goes through shuffles.
+//! 784 features and 10 classes take 5.3 us and 0.9 us, 768 and 100 take 53 and 5.4 (avx2, Zen 3).
 
 use crate::layout::{Lanes, Line, PANEL};
 use crate::parameters::Parameters;
