@@ -12,8 +12,10 @@ mod settings;
 mod solver;
 #[cfg(feature = "safetensors")]
 mod state_file;
+mod step;
 mod trainer;
 mod weights;
+mod workspace;
 
 pub use optimizer::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
 pub use run::{EarlyStopping, Epoch, Run};
