@@ -9,24 +9,21 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 const FEATURES: usize = 64;
 const ROWS: u64 = 20_000;
 
+/// The model that the readers see.
+type Shown = RwLock<SoftmaxRegression>;
+
 /// The stream: each class has bright features of its own; from half way on there is a third one.
 pub(crate) fn next_row(step: u64, row: &mut [f32; FEATURES]) -> u32 {
-    let noise =
-        |feature: u64| ((step * 64 + feature).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 24) as f32;
-    let label = step.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
-    let label = (label % if step < ROWS / 2 { 2 } else { 3 }) as u32;
+    let noise = |feature: u64| ((step * 64 + feature).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 * 5.96e-8;
+    let label = (step.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % if step < ROWS / 2 { 2 } else { 3 };
     for (feature, value) in (0..).zip(row.iter_mut()) {
-        *value = noise(feature) + if feature % 3 == u64::from(label) { 0.3 } else { 0.0 };
+        *value = noise(feature) + if feature % 3 == label { 0.3 } else { 0.0 };
     }
-    label
+    label as u32
 }
 
 /// Learns some rows, and shows each step's model to the readers.
-pub(crate) fn learn(
-    trainer: &mut Trainer,
-    steps: Range<u64>,
-    shown: &RwLock<SoftmaxRegression>,
-) -> softreg::Result<()> {
+pub(crate) fn learn(trainer: &mut Trainer, steps: Range<u64>, shown: &Shown) -> softreg::Result<()> {
     let mut row = [0.0; FEATURES];
     for step in steps {
         let label = next_row(step, &mut row);
@@ -63,8 +60,7 @@ fn main() -> softreg::Result<()> {
         }
         let mut trainer = service();
         let result = learn(&mut trainer, 0..15_000, &shown).and_then(|()| trainer.save(&path)).and_then(|()| {
-            let mut resumed = Trainer::load(&path)?; // after a restart
-            learn(&mut resumed, 15_000..ROWS, &shown)
+            learn(&mut Trainer::load(&path)?, 15_000..ROWS, &shown) // after a restart
         });
         done.store(true, Ordering::Relaxed);
         result
