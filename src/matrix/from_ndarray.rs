@@ -67,24 +67,6 @@ impl<'a> TryFrom<ArrayView2<'a, u8>> for Matrix<'a> {
     }
 }
 
-/// As of its view.
-impl<'a> TryFrom<&'a Array2<f32>> for Matrix<'a> {
-    type Error = Error;
-
-    fn try_from(array: &'a Array2<f32>) -> Result<Self> {
-        array.view().try_into()
-    }
-}
-
-/// As of its view.
-impl<'a> TryFrom<&'a Array2<u8>> for Matrix<'a> {
-    type Error = Error;
-
-    fn try_from(array: &'a Array2<u8>) -> Result<Self> {
-        array.view().try_into()
-    }
-}
-
 /// Class labels, one a row, without a copy.
 ///
 /// # Errors
@@ -109,24 +91,6 @@ impl<'a> TryFrom<ArrayView1<'a, u32>> for Targets<'a> {
     }
 }
 
-/// As of its view.
-impl<'a> TryFrom<&'a Array1<u8>> for Targets<'a> {
-    type Error = Error;
-
-    fn try_from(labels: &'a Array1<u8>) -> Result<Self> {
-        labels.view().try_into()
-    }
-}
-
-/// As of its view.
-impl<'a> TryFrom<&'a Array1<u32>> for Targets<'a> {
-    type Error = Error;
-
-    fn try_from(labels: &'a Array1<u32>) -> Result<Self> {
-        labels.view().try_into()
-    }
-}
-
 /// A probability for each class `[n, classes]` in row-major order, without a copy: see
 /// [`from_probabilities`](Targets::from_probabilities).
 ///
@@ -139,4 +103,23 @@ impl<'a> TryFrom<ArrayView2<'a, f32>> for Targets<'a> {
     fn try_from(probabilities: ArrayView2<'a, f32>) -> Result<Self> {
         Self::from_probabilities(row_major("target probabilities", probabilities)?, probabilities.ncols())
     }
+}
+
+macro_rules! from_owned {
+    ($($array:ty => $to:ident)+) => {$(
+        /// As of its view.
+        impl<'a> TryFrom<&'a $array> for $to<'a> {
+            type Error = Error;
+
+            fn try_from(array: &'a $array) -> Result<Self> {
+                array.view().try_into()
+            }
+        }
+    )+};
+}
+from_owned! {
+    Array2<f32> => Matrix
+    Array2<u8> => Matrix
+    Array1<u8> => Targets
+    Array1<u32> => Targets
 }
