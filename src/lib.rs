@@ -97,6 +97,6 @@ pub use train::{
 pub use train::{Fit, Lbfgs, Pass, Path, PathPoint, Report, Scoring, Stop};
 
 /// Runs the README's examples as tests.
-#[cfg(all(doctest, feature = "mnist"))]
+#[cfg(all(doctest, feature = "mnist", feature = "safetensors"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,5 @@
-//! The memory that pixels lie in: bytes that are filled once, from the first to the last, and only read from then on.
+//! The memory that pixels lie in: bytes that are filled once, from the first to the last, turned at most, and only read
+//! from then on.
 //! What the bytes mean, and where they come from, is said elsewhere.
 //!
 //! Where the system has them, large ones get huge pages. Each small page costs a fault when it is first written, and
@@ -85,6 +86,17 @@ impl Deref for ByteBuffer {
             Self::Heap(bytes) => bytes,
             #[cfg(all(feature = "mnist", target_os = "linux"))]
             Self::Mapped { memory, len } => &memory[..*len],
+        }
+    }
+}
+
+#[cfg(feature = "mnist")]
+impl core::ops::DerefMut for ByteBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Heap(bytes) => bytes,
+            #[cfg(target_os = "linux")]
+            Self::Mapped { memory, len } => &mut memory[..*len],
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Reads IDX files of unsigned bytes, raw or gzip-compressed, from anything that can be read. What the numbers mean
-//! (images, labels, which file belongs to which), see `mnist`.
+//! Reads IDX files of unsigned bytes, and of labels of any integers, raw or gzip-compressed, from anything that can be
+//! read. What the numbers mean (images, which file belongs to which), see `mnist`.
 //!
 //! The format: two zero bytes, one byte for the element type (8: unsigned bytes), one byte for the rank, then each
-//! dimension as a big-endian `u32`, then the elements, the last dimension varying fastest.
+//! dimension as a big-endian `u32`, then the elements, big-endian, the last dimension varying fastest.
 //!
 //! A file is not trusted. The header's dimensions bound what is read, they never cause an allocation by themselves:
 //! the buffer grows with the bytes that have arrived, and only addresses are taken ahead of them. Nothing after the last
@@ -15,6 +15,7 @@
 
 use super::buffer::{CHUNK, Fill};
 use crate::error::{Error, Result};
+use crate::memory;
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, BufRead, Read};
@@ -23,8 +24,10 @@ use std::path::Path;
 /// The most elements, each one byte, that a file may hold: 1 GiB, 22 times MNIST's training images.
 pub const MAX_BYTES: usize = 1 << 30;
 
-/// The element type this module reads: unsigned bytes.
-const UNSIGNED_BYTE: u8 = 0x08;
+/// The element types of images, with their sizes in bytes.
+const BYTES: &[(u8, usize)] = &[(0x08, 1)];
+/// Those of labels: unsigned and signed bytes, 16-bit and 32-bit integers.
+const INTEGERS: &[(u8, usize)] = &[(0x08, 1), (0x09, 1), (0x0b, 2), (0x0c, 4)];
 
 /// The first two bytes of every gzip member. An IDX file starts with two zeros, so content alone tells them apart.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -66,27 +69,113 @@ pub fn read(reader: impl Read, name: &str) -> Result<Idx> {
     read_to(reader, name).map(|(dims, data)| Idx { dims, data })
 }
 
+/// Reads labels, one a row: an IDX file of rank 1 whose elements are bytes or integers of 16 or 32 bits, or one of rank 2
+/// of 32-bit integers with the label first in each row, as QMNIST's are.
+///
+/// # Errors
+///
+/// Those of [`read`], with these types and ranks.
+pub fn read_labels(reader: impl Read, name: &str) -> Result<Vec<i32>> {
+    let labels = read_label_elements(reader, name)?;
+    let mut values = memory::with_capacity("labels", labels.len())?;
+    values.extend(labels.iter());
+    Ok(values)
+}
+
+/// Labels as their file has them.
+pub(super) struct LabelElements {
+    bytes: Vec<u8>,
+    is_signed: bool,
+    /// Bytes of a label.
+    size: usize,
+    /// Bytes of a row.
+    row: usize,
+}
+
+impl LabelElements {
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() / self.row
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = i32> {
+        self.bytes.chunks_exact(self.row).map(|row| match row[..self.size] {
+            [byte] if self.is_signed => i32::from(byte as i8),
+            [byte] => i32::from(byte),
+            [a, b] => i32::from(i16::from_be_bytes([a, b])),
+            [a, b, c, d, ..] => i32::from_be_bytes([a, b, c, d]),
+            // No type has these sizes.
+            [] | [_, _, _] => 0,
+        })
+    }
+
+    /// The labels as bytes, where that is what they are.
+    pub(super) fn into_bytes(self) -> std::result::Result<Vec<u8>, Self> {
+        if (self.is_signed, self.row) == (false, 1) { Ok(self.bytes) } else { Err(self) }
+    }
+}
+
+/// [`read_labels`] as the file has them.
+pub(super) fn read_label_elements(reader: impl Read, name: &str) -> Result<LabelElements> {
+    let Content { element, size, dims, data: bytes } = read_types::<Vec<u8>>(reader, name, INTEGERS)?;
+    let columns = match dims[..] {
+        [_] => 1,
+        [_, columns] if size == 4 && columns > 0 => columns,
+        _ => return Err(wrong_rank(name, &dims, "labels, rank 1: how many")),
+    };
+    Ok(LabelElements { bytes, is_signed: element != 0x08, size, row: size * columns })
+}
+
+/// The error of a file that has another number of dimensions than it should.
+pub(super) fn wrong_rank(name: &str, dims: &[usize], expected: &str) -> Error {
+    let kind = match dims.len() {
+        1 => "as a file of labels has",
+        3 => "as a file of images has",
+        _ => "as neither images nor labels have",
+    };
+    format_error(name, format!("rank {} ({}), {kind}", dims.len(), show(dims)), expected)
+}
+
 /// [`read`] to memory of any kind: the dimensions and the elements.
 pub(super) fn read_to<E: Fill>(reader: impl Read, name: &str) -> Result<(Vec<usize>, E)> {
+    read_types(reader, name, BYTES).map(|content| (content.dims, content.data))
+}
+
+/// What a file holds.
+struct Content<E> {
+    element: u8,
+    /// Bytes of an element.
+    size: usize,
+    dims: Vec<usize>,
+    /// The bytes of the elements.
+    data: E,
+}
+
+/// Reads a file of one of these element types.
+fn read_types<E: Fill>(reader: impl Read, name: &str, types: &[(u8, usize)]) -> Result<Content<E>> {
     let mut source = Source { reader, failed: false };
     let mut start = [0; GZIP.len()];
     let got = fill(&mut source, &mut start).map_err(|error| io_error(name, error))?;
     match &start[..got] {
-        start if start == GZIP => read_gzip(start, &mut source, name),
+        start if start == GZIP => read_gzip(start, &mut source, name, types),
         // An IDX file has neither of the two bytes.
         [0x1f, _] | [_, 0x8b] => Err(damaged(name, "its first two bytes are not those of gzip")),
-        start => parse(&mut start.chain(source), name),
+        start => parse(&mut start.chain(source), name, types),
     }
 }
 
 /// [`parse`] of a gzip stream whose first bytes have been taken from its source already. Where the content is refused,
 /// the rest of the stream is looked at too.
-fn read_gzip<E: Fill>(start: &[u8], source: &mut Source<impl Read>, name: &str) -> Result<(Vec<usize>, E)> {
+fn read_gzip<E: Fill>(
+    start: &[u8],
+    source: &mut Source<impl Read>,
+    name: &str,
+    types: &[(u8, usize)],
+) -> Result<Content<E>> {
     let no_memory = |error| io_error(name, error);
     let stream = Buffered::new(start.chain(&mut *source)).map_err(no_memory)?;
     reserve_decompressor().map_err(no_memory)?;
     let mut content = MultiGzDecoder::new(stream);
-    let parsed = parse(&mut content, name);
+    let parsed = parse(&mut content, name, types);
     let damage_behind = match parsed {
         Err(Error::Format { .. }) => io::copy(&mut content.by_ref().take(MOST_DISCARDED), &mut io::sink()).err(),
         _ => None,
@@ -185,10 +274,10 @@ impl<R: Read> Read for Source<R> {
 }
 
 /// Reads the uncompressed content: header, elements, end.
-fn parse<E: Fill>(content: &mut impl Read, name: &str) -> Result<(Vec<usize>, E)> {
-    let dims = read_header(content, name)?;
+fn parse<E: Fill>(content: &mut impl Read, name: &str, types: &[(u8, usize)]) -> Result<Content<E>> {
+    let (element, size, dims) = read_header(content, name, types)?;
     let len = element_count(&dims, name)?;
-    let data = read_elements(content, len, name)?;
+    let data = read_elements(content, [len, size], name)?;
     if fill(content, &mut [0]).map_err(|source| io_error(name, source))? != 0 {
         return Err(format_error(
             name,
@@ -196,10 +285,11 @@ fn parse<E: Fill>(content: &mut impl Read, name: &str) -> Result<(Vec<usize>, E)
             format!("the file to end there, as its dimensions {} say", show(&dims)),
         ));
     }
-    Ok((dims, data))
+    Ok(Content { element, size, dims, data })
 }
 
-fn read_header(content: &mut impl Read, name: &str) -> Result<Vec<usize>> {
+/// The element type, its size in bytes, and the dimensions.
+fn read_header(content: &mut impl Read, name: &str, types: &[(u8, usize)]) -> Result<(u8, usize, Vec<usize>)> {
     let mut magic = [0; 4];
     let got = fill(content, &mut magic).map_err(|source| io_error(name, source))?;
     if got == 0 {
@@ -216,13 +306,15 @@ fn read_header(content: &mut impl Read, name: &str) -> Result<Vec<usize>> {
         return Err(format_error(name, format!("the end of the file after {got} bytes"), "an IDX file"));
     }
     let [_, _, element, rank] = magic;
-    if element != UNSIGNED_BYTE {
+    let Some(&(_, size)) = types.iter().find(|&&(known, _)| known == element) else {
+        let known: Vec<String> =
+            types.iter().map(|&(known, _)| format!("{known:#04x} ({})", element_name(known))).collect();
         return Err(format_error(
             name,
             format!("elements of type {element:#04x} ({})", element_name(element)),
-            "type 0x08 (unsigned bytes)",
+            format!("type {}", known.join(" or ")),
         ));
-    }
+    };
     if rank == 0 {
         return Err(format_error(name, "an array of rank 0", "a rank of 1 to 255"));
     }
@@ -237,12 +329,13 @@ fn read_header(content: &mut impl Read, name: &str) -> Result<Vec<usize>> {
         ));
     }
     // A u32 fits: `std` does not exist where usize is narrower.
-    Ok(bytes.as_chunks().0.iter().map(|&dim| u32::from_be_bytes(dim) as usize).collect())
+    Ok((element, size, bytes.as_chunks().0.iter().map(|&dim| u32::from_be_bytes(dim) as usize).collect()))
 }
 
 /// The element types that the format defines, for the error message.
 fn element_name(element: u8) -> &'static str {
     match element {
+        0x08 => "unsigned bytes",
         0x09 => "signed bytes",
         0x0b => "16-bit integers",
         0x0c => "32-bit integers",
@@ -273,10 +366,12 @@ pub(crate) fn show(dims: &[usize]) -> String {
     if more.is_empty() { list } else { format!("{list} and {} more", more.len()) }
 }
 
-fn read_elements<E: Fill>(content: &mut impl Read, len: usize, name: &str) -> Result<E> {
+/// The bytes of so many elements of so many bytes each.
+fn read_elements<E: Fill>(content: &mut impl Read, [len, size]: [usize; 2], name: &str) -> Result<E> {
     let mut filled = 0;
     let mut cut_short = false;
-    let data = E::filled(len, |piece| {
+    // No more than four times `MAX_BYTES`; where that does not fit, nothing as large arrives.
+    let data = E::filled(len.saturating_mul(size), |piece| {
         let got = fill(content, piece)?;
         filled += got;
         cut_short = got < piece.len();
@@ -288,7 +383,7 @@ fn read_elements<E: Fill>(content: &mut impl Read, len: usize, name: &str) -> Re
         }
         format_error(
             name,
-            format!("{filled} elements, then the end of the file"),
+            format!("{} elements, then the end of the file", filled / size),
             format!("{len} elements; the file is cut short, get it again"),
         )
     })

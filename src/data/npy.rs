@@ -8,6 +8,7 @@
 
 use crate::error::{Error, Result};
 use crate::memory;
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -47,7 +48,7 @@ pub fn read_features(path: impl AsRef<Path>) -> Result<Features> {
 pub fn features(mut reader: impl Read, name: &str) -> Result<Features> {
     let header = Header::read(&mut reader, name)?;
     let [rows, features] = header.shape[..] else {
-        return Err(header.refuse(name, "two dimensions, [rows, features]"));
+        return Err(header.refuse(name, "two dimensions, [rows, features], as x.reshape(len(x), -1) makes them"));
     };
     if features == 0 {
         return Err(header.refuse(name, "at least one feature"));
@@ -57,7 +58,15 @@ pub fn features(mut reader: impl Read, name: &str) -> Result<Features> {
         "f2" => elements(reader, name, count, |b| f32::from(half::f16::from_le_bytes(b)))?,
         "f4" => elements(reader, name, count, f32::from_le_bytes)?,
         "f8" => elements(reader, name, count, |b| f64::from_le_bytes(b) as f32)?,
-        _ => integers(reader, name, &header, count, "a type of numbers, little-endian", |i| Some(i as f32))?,
+        "u1" => elements(reader, name, count, |b| f32::from(u8::from_le_bytes(b)))?,
+        _ => integers(
+            reader,
+            name,
+            &header,
+            count,
+            "a type of numbers, little-endian, as x.astype('<f4') makes them",
+            |i| i as f32,
+        )?,
     };
     if !header.fortran_order {
         return Ok(Features { values, features });
@@ -86,7 +95,26 @@ pub fn labels(mut reader: impl Read, name: &str) -> Result<Vec<i64>> {
         return Err(header.refuse(name, "one dimension, [rows]"));
     }
     let count = header.count(name)?;
-    integers(reader, name, &header, count, "integers, little-endian", |i| i64::try_from(i).ok())
+    let too_large = Cell::new(false);
+    let values =
+        integers(reader, name, &header, count, "integers, little-endian, as y.astype('<i8') makes them", |i| {
+            i64::try_from(i).unwrap_or_else(|_| {
+                too_large.set(true);
+                0
+            })
+        })?;
+    if too_large.get() {
+        return Err(header.refuse(name, "integers that fit in 64 bits with a sign"));
+    }
+    Ok(values)
+}
+
+/// The shape of an array of any type, of which only the header is read; `name` stands for the file in errors.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be read, [`Error::Format`] where it is no plain array.
+pub fn shape(mut reader: impl Read, name: &str) -> Result<Vec<usize>> {
+    Header::read(&mut reader, name).map(|header| header.shape)
 }
 
 fn open(path: &Path, name: &str) -> Result<File> {
@@ -179,10 +207,9 @@ fn integers<T: Clone>(
     header: &Header,
     count: usize,
     expected: &str,
-    convert: impl Fn(i128) -> Option<T>,
+    convert: impl Fn(i128) -> T,
 ) -> Result<Vec<T>> {
-    let too_large = || header.refuse(name, "integers that fit in 64 bits with a sign");
-    let wide: Result<Vec<Option<T>>> = match header.element() {
+    match header.element() {
         "b1" | "u1" => elements(reader, name, count, |b| convert(u8::from_le_bytes(b).into())),
         "u2" => elements(reader, name, count, |b| convert(u16::from_le_bytes(b).into())),
         "u4" => elements(reader, name, count, |b| convert(u32::from_le_bytes(b).into())),
@@ -192,8 +219,7 @@ fn integers<T: Clone>(
         "i4" => elements(reader, name, count, |b| convert(i32::from_le_bytes(b).into())),
         "i8" => elements(reader, name, count, |b| convert(i64::from_le_bytes(b).into())),
         _ => Err(header.refuse(name, expected)),
-    };
-    wide?.into_iter().collect::<Option<Vec<T>>>().ok_or_else(too_large)
+    }
 }
 
 /// So many elements of N bytes, and nothing behind them.

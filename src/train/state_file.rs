@@ -159,6 +159,15 @@ impl Run<'_> {
         trainer.with_contents(Some((&run, best)), |contents| contents.save(path.as_ref()))
     }
 
+    /// The bytes of the file that [`save`](Self::save) writes.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn to_bytes(&mut self) -> Result<Vec<u8>> {
+        let (trainer, run, best) = self.parts();
+        trainer.with_contents(Some((&run, best)), |contents| contents.to_bytes(BYTES))
+    }
+
     /// Goes on from a file that [`save`](Self::save) wrote, with the same bits as if the run had never stopped. The dataset,
     /// the size of the batches, the validation rows and early stopping are this run's, and have to be the same.
     ///

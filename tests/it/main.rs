@@ -8,6 +8,7 @@ mod fit;
 mod floors;
 mod golden;
 mod idx;
+mod image_sets;
 mod interop;
 mod kernels;
 mod laws;

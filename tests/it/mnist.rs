@@ -125,7 +125,8 @@ fn counts_that_disagree() {
 
 #[test]
 fn labels_out_of_range() {
-    assert_rejected(1, label_file(&[0, 9, 10, 11]), 0, "b: found label 10 at row 2, expected 0 to 9");
+    let gap = "expected 0 to 9, or every label up to the largest in some row";
+    assert_rejected(1, label_file(&[0, 9, 10, 11]), 0, &format!("b: found label 10 at row 2, {gap}"));
     assert_rejected(3, label_file(&[0, 255]), 0, "d: found label 255 at row 1, expected 0 to 9");
 }
 
@@ -230,7 +231,7 @@ fn of_two_bad_files_the_first_is_reported_whichever_was_read_first() {
     let files = [train_images, label_file(&[1, 10, 1, 1]), test_images, Vec::new()];
     for (held, until) in [(0, 3), (1, 0)] {
         let message = read_held(files.clone(), held, until).unwrap_err().to_string();
-        assert_eq!(message, "b: found label 10 at row 1, expected 0 to 9");
+        assert!(message.starts_with("b: found label 10 at row 1, expected 0 to 9, or"), "{message}");
     }
 }
 
@@ -326,19 +327,16 @@ fn a_directory_of_a_files_name_is_passed_over() {
 
 /// Copies of MNIST that wrap each file in a directory of the file's own name.
 #[test]
-fn a_directory_in_a_files_place_is_called_one() {
+fn a_file_may_lie_in_a_directory_of_its_own_name() {
     for (number, change) in ["", ".gz"].into_iter().enumerate() {
         let dir = directory(&format!("mnist-wrapped-{number}"));
         for (name, content) in FILE_NAMES.iter().zip(good()) {
             let wrapper = dir.join(format!("{name}{change}"));
             fs::create_dir(&wrapper).unwrap();
-            fs::write(wrapper.join(name), &content).unwrap();
             let error = mnist::read_dir_with_validation(&dir, 0).unwrap_err();
-            let found = "found a directory, expected a file; some copies of MNIST wrap each file in a directory of the \
-                         file's own name: move the file out of it";
+            let found = "found a directory without a file of its own name in it, expected a file";
             assert_missing(&error, &wrapper, io::ErrorKind::IsADirectory, found);
-            fs::remove_dir_all(&wrapper).unwrap();
-            fs::write(dir.join(name), content).unwrap();
+            fs::write(wrapper.join(name), &content).unwrap();
         }
         assert_eq!(mnist::read_dir_with_validation(&dir, 0).unwrap().train.rows(), 4);
     }
