@@ -12,7 +12,7 @@ use image::codecs::{bmp::BmpDecoder, jpeg::JpegDecoder, png::PngDecoder, tiff::T
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayAlphaImage, ImageDecoder, ImageError, ImageFormat, ImageResult, Limits};
 
-use crate::frame::{SIDE, is_bright_at_the_border};
+use crate::frame::is_bright_at_the_border;
 use crate::text::excerpt;
 
 /// What is read, and how people call it.
@@ -62,10 +62,10 @@ pub(crate) fn read(path: &Path) -> Result<Picture, String> {
     decode(&bytes)
 }
 
-/// The picture's 784 pixels with nothing done but what `invert` asks for: what cannot be seen is ground, whichever
-/// colour it has. `None` where the size is another.
-pub(crate) fn as_it_is(picture: &GrayAlphaImage, invert: bool) -> Option<Vec<u8>> {
-    let is_of_the_size = [picture.width(), picture.height()] == [SIDE as u32; 2];
+/// The pixels of a picture of this height and width with nothing done but what `invert` asks for: what cannot be seen is
+/// ground, whichever colour it has. `None` where the size is another.
+pub(crate) fn as_it_is(picture: &GrayAlphaImage, invert: bool, size: [usize; 2]) -> Option<Vec<u8>> {
+    let is_of_the_size = [picture.height(), picture.width()].map(|side| side as usize) == size;
     is_of_the_size.then(|| {
         let stroke = |gray: u8| u32::from(if invert { 255 - gray } else { gray });
         picture.pixels().map(|pixel| ((stroke(pixel.0[0]) * u32::from(pixel.0[1]) + 127) / 255) as u8).collect()

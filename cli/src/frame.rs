@@ -59,7 +59,7 @@ pub(crate) fn frame(picture: &GrayAlphaImage, invert: bool) -> Option<Framed> {
 /// The pixels of a picture that needs no framing, but at most the exchange of dark and bright, to the last bit.
 pub(crate) fn framed_already(picture: &GrayAlphaImage, invert: bool) -> Option<Vec<u8>> {
     let ways: &[bool] = if invert { &[true] } else { &[false, true] };
-    ways.iter().filter_map(|&invert| digit::as_it_is(picture, invert)).find(|pixels| is_framed(pixels))
+    ways.iter().filter_map(|&invert| digit::as_it_is(picture, invert, [SIDE; 2])).find(|pixels| is_framed(pixels))
 }
 
 /// Whether most of the outermost pixels of 28x28 are bright. Nearly all of MNIST's are 0.

@@ -4,10 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod commands;
-mod data_source;
+mod data;
 mod digit;
 mod frame;
-mod labels;
 mod memory;
 mod model_file;
 mod optimizer;
@@ -16,8 +15,6 @@ mod picture;
 mod progress;
 mod report;
 mod roofline;
-mod rows;
-mod split;
 mod temporary;
 mod text;
 mod weighting;
@@ -35,7 +32,7 @@ use report::{Failure, complain, written};
 #[command(
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Exit codes: 0 done, 1 the work failed, 2 the arguments are wrong."
+    after_help = "Exit codes: 0 done, 1 the work failed, 2 the arguments are wrong, 130 interrupted."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -71,6 +68,10 @@ fn main() -> ExitCode {
         Err(Failure::Failed(message)) => {
             complain(&message);
             ExitCode::from(1)
+        }
+        Err(Failure::Interrupted(message)) => {
+            complain(&message);
+            ExitCode::from(130)
         }
         Err(Failure::Usage(message)) => {
             complain(&message);

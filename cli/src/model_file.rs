@@ -1,39 +1,53 @@
-//! The models this program works with: 784 pixels, 10 digits, one preprocessing. The file's format is the library's
-//! business, and writing it in one piece `output_file`'s.
+//! The model files of this program: a model of any shape with what it has to know of its rows. The file's format is the
+//! library's business, and writing it in one piece `output_file`'s.
 
 use std::path::Path;
 
 use softreg::{Error, ModelFile, SoftmaxRegression};
 
+use crate::data::Schema;
 use crate::report::Failure;
 use crate::text::excerpt;
 
-/// Pixels of a picture, the model's features.
-pub(crate) const FEATURES: usize = 28 * 28;
-/// Digits.
-pub(crate) const CLASSES: usize = 10;
+/// Pixels of MNIST's images.
+const MNIST: usize = 28 * 28;
 
-/// What the model expects to be done to the pixels; a model that says otherwise would see other numbers.
-pub(crate) const PREPROCESSING: &str = "u8 pixels / 255";
+/// The settings of a file that are a [`Schema`]'s, beside the names of the classes.
+const PREPROCESSING: &str = "preprocessing";
+const IMAGE: &str = "image";
+const FEATURE_NAMES: &str = "feature_names";
 
-/// The bytes of a model file: a model of any shape with its classes' names. The same model and settings give the same bytes.
+/// A model and its rows' schema.
+pub(crate) struct Loaded {
+    pub(crate) model: SoftmaxRegression,
+    pub(crate) schema: Schema,
+}
+
+/// The bytes of a model file: a model of any shape with its schema. The same model and settings give the same bytes.
 pub(crate) fn to_bytes(
     model: &SoftmaxRegression,
-    classes: &[String],
-    preprocessing: Option<&str>,
+    schema: &Schema,
     settings: &[(&str, String)],
 ) -> Result<Vec<u8>, Failure> {
-    let file = ModelFile::new(model.clone())
-        .with_class_names(classes)
-        .with_metadata("features", model.features().to_string())
-        .with_metadata("classes", model.classes().to_string());
-    let file = preprocessing.iter().fold(file, |file, &value| file.with_metadata("preprocessing", value));
+    let Schema { classes, preprocessing, image, columns } = schema;
+    let columns = columns.as_ref().map(serde_json::to_string).transpose();
+    let columns = columns.map_err(|error| Failure::Failed(format!("names of the features: {error}")))?;
+    let own = [
+        ("features", Some(model.features().to_string())),
+        ("classes", Some(model.classes().to_string())),
+        (PREPROCESSING, preprocessing.clone()),
+        (IMAGE, image.map(|[height, width]| format!("{height}x{width}"))),
+        (FEATURE_NAMES, columns),
+    ];
+    let own = own.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let file = ModelFile::new(model.clone()).with_class_names(classes);
+    let file = own.fold(file, |file, (name, value)| file.with_metadata(name, value));
     let file = settings.iter().fold(file, |file, (name, value)| file.with_metadata(*name, value));
     Ok(file.to_bytes()?)
 }
 
-/// Reads a model of the shape this program works with.
-pub(crate) fn load(path: &Path) -> Result<SoftmaxRegression, Failure> {
+/// Reads a model of any shape. A file from elsewhere may have no metadata; what it does say has to be true.
+pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
     let file = ModelFile::load(path).map_err(|error| match error {
         Error::Io { .. } => {
             Failure::Failed(format!("{error}; --model takes a file made by `softreg train --save FILE`"))
@@ -41,32 +55,51 @@ pub(crate) fn load(path: &Path) -> Result<SoftmaxRegression, Failure> {
         Error::Format { .. } => does_not_fit(&error.to_string()),
         other => other.into(),
     })?;
-    check(&file).map_err(|message| does_not_fit(&format!("{}: {message}", path.display())))?;
-    Ok(file.model)
+    let schema = schema(&file).map_err(|message| does_not_fit(&format!("{}: {message}", path.display())))?;
+    Ok(Loaded { model: file.model, schema })
 }
 
 fn does_not_fit(message: &str) -> Failure {
     Failure::Failed(format!("{message}; `softreg train --save FILE` makes a model that fits"))
 }
 
-/// A file from elsewhere may have no metadata; what it does say has to be true.
-fn check(file: &ModelFile) -> Result<(), String> {
-    let (found, expected) = ([file.model.classes(), file.model.features()], [CLASSES, FEATURES]);
-    if found != expected {
-        return Err(format!("weight: found shape {found:?}, expected {expected:?}"));
-    }
-    let expected = [
-        ("preprocessing", PREPROCESSING.to_owned()),
-        ("features", FEATURES.to_string()),
-        ("classes", CLASSES.to_string()),
-    ];
-    for (name, expected) in expected {
+fn schema(file: &ModelFile) -> Result<Schema, String> {
+    let (features, classes) = (file.model.features(), file.model.classes());
+    let wrong = |name: &str, found: &str, expected: &str| {
+        format!("metadata {name}: found {:?}, expected {expected}", excerpt(found))
+    };
+    for (name, expected) in [("features", features), ("classes", classes)] {
         match file.metadata.get(name) {
-            Some(found) if *found != expected => {
-                return Err(format!("metadata {name}: found {:?}, expected {expected:?}", excerpt(found)));
+            Some(found) if *found != expected.to_string() => {
+                return Err(wrong(name, found, &format!("{:?}", expected.to_string())));
             }
             _ => {}
         }
     }
-    Ok(())
+    let image = match file.metadata.get(IMAGE) {
+        Some(text) => {
+            let sides =
+                text.split_once('x').and_then(|(height, width)| Some([height.parse().ok()?, width.parse().ok()?]));
+            let fits = |[height, width]: &[usize; 2]| height.checked_mul(*width) == Some(features);
+            let expected = format!("HEIGHTxWIDTH of {features} pixels");
+            Some(sides.filter(fits).ok_or_else(|| wrong(IMAGE, text, &expected))?)
+        }
+        None => (features == MNIST).then_some([28, 28]),
+    };
+    let columns = match file.metadata.get(FEATURE_NAMES) {
+        Some(text) => {
+            let names: Option<Vec<String>> = serde_json::from_str(text).ok();
+            let expected = format!("a JSON array of {features} strings");
+            let names = names.filter(|names| names.len() == features);
+            Some(names.ok_or_else(|| wrong(FEATURE_NAMES, text, &expected))?)
+        }
+        None => None,
+    };
+    let numbers = || (0..classes).map(|class| class.to_string()).collect();
+    Ok(Schema {
+        classes: file.class_names.clone().unwrap_or_else(numbers),
+        preprocessing: file.metadata.get(PREPROCESSING).cloned(),
+        image,
+        columns,
+    })
 }

@@ -49,8 +49,8 @@ pub(crate) fn weights_png(weights: &[f32]) -> Result<Vec<u8>, Failure> {
 }
 
 /// A PNG of the pixels that the model was given.
-pub(crate) fn input_png(pixels: &[u8]) -> Result<Vec<u8>, Failure> {
-    encode("the picture of the input", pixels, [SIDE, SIDE], ExtendedColorType::L8)
+pub(crate) fn input_png(pixels: &[u8], [height, width]: [usize; 2]) -> Result<Vec<u8>, Failure> {
+    encode("the picture of the input", pixels, [width, height], ExtendedColorType::L8)
 }
 
 /// The colour of a weight from -1 to 1: through a middle tone halfway, so that weak weights show their sign too.

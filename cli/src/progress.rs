@@ -1,6 +1,10 @@
 //! How far the training has come: a bar on a terminal, a line for every tenth of the run when piped, or nothing.
 //! The training loop calls it once a step; all but about a hundred calls a run cost one comparison.
 
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use softreg::Pass;
@@ -154,4 +158,47 @@ impl Passes {
 fn spinner() -> ProgressStyle {
     ProgressStyle::with_template("{spinner:.blue} {msg}  {elapsed}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+/// How long work may take before a terminal shows that it goes on.
+const UNSHOWN: Duration = Duration::from_millis(500);
+/// Between two moves of what it shows.
+const TURN: Duration = Duration::from_millis(100);
+
+/// Shows on a terminal what takes more than half a second, until it is dropped; nothing when piped.
+pub(crate) struct Busy {
+    /// Its loss ends the thread.
+    end: Option<mpsc::Sender<()>>,
+    shown: Option<thread::JoinHandle<()>>,
+}
+
+impl Busy {
+    /// Begins with work that is called `what`.
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if bar.is_hidden() {
+            return Self { end: None, shown: None };
+        }
+        let bar = bar.with_style(spinner()).with_message(what.into());
+        let (end, ended) = mpsc::channel();
+        let show = move || {
+            let goes_on = |time| ended.recv_timeout(time) == Err(mpsc::RecvTimeoutError::Timeout);
+            let mut time = UNSHOWN;
+            while goes_on(time) {
+                bar.tick();
+                time = TURN;
+            }
+            bar.finish_and_clear();
+        };
+        // Where there is no thread to be had, the work is done all the same.
+        Self { end: Some(end), shown: thread::Builder::new().spawn(show).ok() }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.end = None;
+        // A thread that is gone shows nothing any more, which is all that is wanted.
+        let _ = self.shown.take().map(thread::JoinHandle::join);
+    }
 }

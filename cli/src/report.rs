@@ -17,6 +17,8 @@ pub(crate) enum Failure {
     Failed(String),
     /// The work failed and standard error has already said why: exit code 1.
     AlreadyTold,
+    /// The user interrupted the work: exit code 130, as a shell has it.
+    Interrupted(String),
 }
 
 impl From<softreg::Error> for Failure {

@@ -1,9 +1,10 @@
-//! Files that are written beside their target and renamed onto it, and that no signal leaves behind. There is one at a
-//! time; which target it is for is `output_file`'s business.
+//! Files that are written beside their target and renamed onto it, and that no signal leaves behind; and the signals. There
+//! is one file at a time; which target it is for is `output_file`'s business.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::NamedTempFile;
@@ -76,6 +77,20 @@ impl Drop for Temporary {
     }
 }
 
+/// Whether an interrupt ends the work in order, and whether there was one.
+static IN_ORDER: AtomicBool = AtomicBool::new(false);
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on the first interrupt, Ctrl-C, is only noted: see [`is_interrupted`]. The second one ends the program.
+pub(crate) fn interrupt_in_order() {
+    IN_ORDER.store(true, Ordering::Relaxed);
+}
+
+/// Whether there was an interrupt since [`interrupt_in_order`].
+pub(crate) fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
 #[cfg(unix)]
 pub(crate) use signals::watch;
 
@@ -88,7 +103,7 @@ pub(crate) fn watch() -> io::Result<()> {
 #[cfg(unix)]
 mod signals {
     use std::io;
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, OnceLock};
     use std::thread;
 
@@ -97,7 +112,7 @@ mod signals {
     };
     use signal_hook::iterator::Signals;
 
-    use super::current;
+    use super::{IN_ORDER, INTERRUPTED, current};
 
     /// What ends a program unless it is caught, and does not come from a fault of the program itself.
     const DEADLY: [i32; 11] =
@@ -114,7 +129,10 @@ mod signals {
         let is_watched = |signal: &i32| ignored >> (signal - 1) & 1 == 0;
         let mut signals = Signals::new(DEADLY.iter().filter(|signal| is_watched(signal)))?;
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            if let Some(signal) = signals.forever().next() {
+            for signal in signals.forever() {
+                if signal == SIGINT && IN_ORDER.load(Ordering::Relaxed) && !INTERRUPTED.swap(true, Ordering::Relaxed) {
+                    continue;
+                }
                 // Held until the end: no other file comes to be, and none is renamed any more.
                 let mut current = current();
                 if let Some(path) = current.take() {

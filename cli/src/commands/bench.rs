@@ -7,7 +7,7 @@ use serde::Serialize;
 use softreg::Level;
 
 use super::{level, on_threads, threads};
-use crate::data_source::DataArgs;
+use crate::data::{ImagesArgs, Labelled};
 use crate::report::{Failure, Output};
 use crate::roofline::{self, Limit, Measurement, Roofline, Time};
 use crate::text::visible;
@@ -17,7 +17,7 @@ use crate::text::visible;
 #[command(after_help = "Takes 10 to 30 seconds a level, as long again on --threads, and 256 MiB of memory a thread.")]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
-    data: DataArgs,
+    data: ImagesArgs,
     /// Measure on this many threads too, after one
     #[arg(long, value_name = "N", default_value = "1", allow_negative_numbers = true, value_parser = threads)]
     threads: usize,
@@ -98,7 +98,7 @@ impl From<&Measurement> for KernelReport {
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
-    let data = args.data.load(0)?.train;
+    let Labelled { name, rows: data } = args.data.load_training()?;
     let levels = args.level.map_or_else(Level::available, |level| vec![level]);
     let thread_counts = if args.threads == 1 { vec![1] } else { vec![1, args.threads] };
     let time = if args.once { Time::Once } else { Time::Best };
@@ -107,7 +107,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     if !args.json {
         // Said before the first table, which takes a while.
         let rows = HumanCount(data.rows() as u64);
-        out.line(format_args!("data        {}: {rows} rows", visible(&args.data.name())))?;
+        out.line(format_args!("data        {}: {rows} rows", visible(&name)))?;
     }
     for level in levels {
         for &threads in &thread_counts {

@@ -1,4 +1,4 @@
-//! `softreg eval`: how well a saved model does on the test images, and what it takes for what.
+//! `softreg eval`: how well a saved model does on test rows, and what it takes for what.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,17 @@ use serde::Serialize;
 use softreg::metrics::{self, ClassificationReport};
 
 use super::ComputeArgs;
-use crate::data_source::DataArgs;
+use crate::data::{Labelled, SourceArgs};
 use crate::memory;
-use crate::model_file::{self, CLASSES};
+use crate::model_file::{self, Loaded};
+use crate::progress::Busy;
 use crate::report::{Failure, Output, finite};
+use crate::text::{column, excerpt, visible};
+
+/// The most classes whose counts a terminal shows as a square.
+const LARGEST_SQUARE: usize = 20;
+/// How many of the commonest mistakes are shown instead.
+const MISTAKES: usize = 10;
 
 /// Options of `softreg eval`.
 #[derive(Args)]
@@ -20,7 +27,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     #[command(flatten)]
-    data: DataArgs,
+    data: SourceArgs,
     #[command(flatten)]
     compute: ComputeArgs,
     /// Print one JSON object and nothing else
@@ -47,15 +54,21 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
 }
 
 fn run_here(args: &EvalArgs) -> Result<(), Failure> {
-    let model = model_file::load(&args.model)?.with_level(args.compute.level).with_threads(args.compute.threads);
-    let test = args.data.load(0)?.test;
+    let Loaded { model, schema } = model_file::load(&args.model)?;
+    let model = model.with_level(args.compute.level).with_threads(args.compute.threads);
+    let data = args.data.load_labelled(&schema)?;
+    data.check_features(model.features())?;
+    let Labelled { name, rows: test } = data;
     memory::check("test the model in")?;
+    let busy = Busy::new("testing the model");
     let result = model.evaluate(&test)?;
+    let (truth, predicted) = (test.labels(), model.predict(test.x())?);
+    drop(busy);
     let hint = "the weights are too large, train the model with a smaller --lr";
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         model: args.model.display().to_string(),
-        data: args.data.name(),
+        data: name,
         level: args.compute.level.name(),
         threads: args.compute.threads,
         test_rows: result.rows,
@@ -75,23 +88,54 @@ fn run_here(args: &EvalArgs) -> Result<(), Failure> {
         report.test_log_loss
     ))?;
 
-    let (truth, predicted) = (test.labels(), model.predict(test.x())?);
-    say_confusion(&metrics::confusion_matrix(&truth, &predicted, CLASSES)?, &mut out)?;
+    let counts = metrics::confusion_matrix(&truth, &predicted, model.classes())?;
+    let names: Vec<String> = schema.classes.iter().map(|name| visible(&excerpt(name))).collect();
     out.line("")?;
-    out.line(ClassificationReport::new(&truth, &predicted, CLASSES)?)
+    match names.len() {
+        ..=LARGEST_SQUARE => say_confusion(&counts, &names, &mut out)?,
+        _ => say_mistakes(&counts, &names, &mut out)?,
+    }
+    out.line("")?;
+    out.line(ClassificationReport::new(&truth, &predicted, model.classes())?.with_names(&names)?)
 }
 
-/// How often each digit was taken for each, `[truth, predicted]`: a row for each digit shown, a column for each digit the model saw in it. A dot stands for none, so that the
-/// mistakes stand out.
-fn say_confusion(counts: &[u64], out: &mut Output) -> Result<(), Failure> {
-    let width = counts.iter().max().map_or(1, |most| most.to_string().len());
-    let columns: String = (0..CLASSES).map(|class| format!("  {class:>width$}")).collect();
-    out.line("")?;
-    out.line(format_args!("taken for {columns}"))?;
-    for (class, row) in counts.chunks_exact(CLASSES).enumerate() {
+/// How often each class was taken for each, `[truth, predicted]`: a row for each class that is there, a column for each
+/// that the model saw in it. A dot stands for none, so that the mistakes stand out.
+fn say_confusion(counts: &[u64], names: &[String], out: &mut Output) -> Result<(), Failure> {
+    let most = counts.iter().max().map_or(1, |most| most.to_string().len());
+    let longest = column(names.iter().map(String::as_str));
+    let width = most.max(longest);
+    let first = "taken for".len().max(2 + longest);
+    let line = |start: &str, cells: &mut dyn Iterator<Item = String>| {
+        let cells: String = cells.map(|cell| format!("  {cell:>width$}")).collect();
+        format!("{start:<first$} {cells}")
+    };
+    out.line(line("taken for", &mut names.iter().cloned()))?;
+    for (name, row) in names.iter().zip(counts.chunks_exact(names.len())) {
         let cell = |&count: &u64| if count == 0 { ".".to_owned() } else { count.to_string() };
-        let cells: String = row.iter().map(|count| format!("  {:>width$}", cell(count))).collect();
-        out.line(format_args!("a {class}       {cells}"))?;
+        out.line(line(&format!("a {name}"), &mut row.iter().map(cell)))?;
+    }
+    Ok(())
+}
+
+/// What was taken for what most often, where there are too many classes to show all.
+fn say_mistakes(counts: &[u64], names: &[String], out: &mut Output) -> Result<(), Failure> {
+    let classes = names.len();
+    let mistakes = counts.iter().enumerate().filter(|&(at, &count)| count > 0 && at / classes != at % classes);
+    let mut mistakes: Vec<(usize, u64)> = mistakes.map(|(at, &count)| (at, count)).collect();
+    // Of equal counts the first ones.
+    mistakes.sort_by_key(|&(at, count)| (std::cmp::Reverse(count), at));
+    mistakes.truncate(MISTAKES);
+    if !mistakes.is_empty() {
+        out.line("commonest mistakes")?;
+    }
+    for (at, count) in mistakes {
+        out.line(format_args!(
+            "{:>8}  a {} taken for {}",
+            HumanCount(count).to_string(),
+            names[at / classes],
+            names[at % classes]
+        ))?;
     }
     Ok(())
 }

@@ -10,13 +10,13 @@ use serde::Serialize;
 use softreg::{Batch, Dataset, Fit, Lbfgs, Pass, Path, Scoring, SoftmaxRegression};
 
 use super::ComputeArgs;
+use crate::data::{Aside, Rows, TrainingArgs, stratified, usual_share};
 use crate::memory;
 use crate::model_file;
 use crate::optimizer::at_least_0;
 use crate::output_file::OutputFile;
 use crate::progress::Passes;
 use crate::report::{Failure, Output, finite, note};
-use crate::rows::{self, Aside, Rows, RowsArgs};
 use crate::text::visible;
 use crate::weighting::WeightingArgs;
 
@@ -29,7 +29,7 @@ const SCORED: f64 = 2e-2;
 #[derive(Args)]
 pub(crate) struct FitArgs {
     #[command(flatten)]
-    data: RowsArgs,
+    data: TrainingArgs,
     /// Strength of the penalty l2/2 * |W|^2; without it, the best on the validation rows is taken
     #[arg(long, value_name = "L2", allow_negative_numbers = true, value_parser = at_least_0)]
     l2: Option<f64>,
@@ -125,22 +125,22 @@ fn run_here(args: &FitArgs) -> Result<(), Failure> {
     let save = args.save.as_deref().map(|path| OutputFile::check("--save", path)).transpose()?;
     let mut out = Output::new();
     let start = Instant::now();
-    let data = args.data.load()?;
+    let data = args.data.load(args.seed)?;
     let load_seconds = start.elapsed().as_secs_f64();
     let labels = data.train.labels();
     let aside = match (args.validation, args.l2) {
         (Some(aside), _) => aside,
         (None, Some(_)) => Aside::Count(0),
-        (None, None) => rows::usual_share(labels.len()),
+        (None, None) => usual_share(labels.len()),
     };
-    let [training, validation] = rows::stratified(&labels, aside, args.seed)?;
+    let [training, validation] = stratified(&labels, aside.of(labels.len(), "--validation")?, args.seed);
     if args.l2.is_none() && validation.is_empty() {
         return Err(Failure::Usage(
             "no validation rows to choose the strength of the penalty on; give --l2, or a larger --validation"
                 .to_owned(),
         ));
     }
-    let weights = args.weighting.class_weights(&data.train, &data.classes)?;
+    let weights = args.weighting.class_weights(&data.train, &data.schema.classes)?;
     if !args.json {
         say_data(&data, validation.len(), load_seconds, &mut out)?;
     }
@@ -227,7 +227,7 @@ fn finish(
         None => None,
     };
     if let Some(file) = save {
-        file.write(&model_file::to_bytes(&model, &data.classes, data.preprocessing, &settings(args, l2))?)?;
+        file.write(&model_file::to_bytes(&model, &data.schema, &settings(args, l2))?)?;
     }
     let tried = path.iter().flat_map(|path| &path.points).map(|point| Tried {
         l2: point.l2,
@@ -309,7 +309,7 @@ fn say_data(data: &Rows, validation: usize, load_seconds: f64, out: &mut Output)
         HumanCount(data.train.rows() as u64),
         HumanCount(data.test.as_ref().map_or(0, Dataset::rows) as u64),
         HumanCount(data.train.features() as u64),
-        data.classes.len(),
+        data.schema.classes.len(),
     ))
 }
 
@@ -344,7 +344,7 @@ fn say_results(
     if let (Some(test), Some(accuracy), Some(log_loss)) = (&data.test, report.test_accuracy, report.test_log_loss) {
         out.line(format_args!("test        accuracy {accuracy:.4}, log loss {log_loss:.4}"))?;
         out.line("")?;
-        out.line(model.report(test)?.with_names(&data.classes)?)?;
+        out.line(model.report(test)?.with_names(&data.schema.classes)?)?;
     }
     if let Some(path) = &args.save {
         out.line(format_args!("saved       {}", visible(&path.display().to_string())))?;

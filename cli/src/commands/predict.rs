@@ -1,15 +1,19 @@
-//! `softreg predict`: which digit each picture shows, and how sure the model is.
+//! `softreg predict`: the class of each picture or row, and how sure the model is. Here are the pictures; rows of arrays and
+//! tables are in `predict/rows.rs`.
+
+mod rows;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use softreg::{Matrix, SoftmaxRegression};
+use softreg::Matrix;
 
-use crate::model_file::{self, CLASSES, FEATURES};
+use crate::data::{PIXELS, Schema, SourceArgs};
+use crate::model_file::{self, Loaded};
 use crate::output_file::OutputFile;
 use crate::report::{Failure, Output, complain, note};
-use crate::text::{column, shown};
+use crate::text::{column, excerpt, shown, visible};
 use crate::{digit, frame, picture};
 
 /// How many classes the plain output shows.
@@ -22,8 +26,11 @@ pub(crate) struct PredictArgs {
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
     /// Pictures of a digit each, drawn or photographed: PNG, JPEG, BMP, WebP or TIFF, of any size
-    #[arg(value_name = "IMAGE", required = true)]
+    #[arg(value_name = "IMAGE", required_unless_present_any = ["features", "csv"],
+        conflicts_with_all = ["features", "csv"])]
     images: Vec<PathBuf>,
+    #[command(flatten)]
+    data: SourceArgs,
     /// Put the digit as MNIST has its digits: white on black, cropped, fitted into 20x20 pixels, centred in 28x28 by its
     /// centre of mass
     #[arg(long, value_enum, default_value_t = Framing::Auto)]
@@ -31,10 +38,10 @@ pub(crate) struct PredictArgs {
     /// The digits are dark on a bright ground; where they are framed, this is found out
     #[arg(long)]
     invert: bool,
-    /// Save the 28x28 pixels that the model saw as a PNG picture; for one IMAGE
-    #[arg(long, value_name = "FILE")]
+    /// Save the pixels that the model saw as a PNG picture; for one IMAGE
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["features", "csv"])]
     show_input: Option<PathBuf>,
-    /// Print one JSON object a line for each picture that could be read, and nothing else
+    /// Print one JSON object a line for each picture that could be read, or for each row, and nothing else
     #[arg(long)]
     json: bool,
 }
@@ -42,7 +49,7 @@ pub(crate) struct PredictArgs {
 /// When pictures are framed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Framing {
-    /// Take 28x28 pixels as they are, and no others
+    /// Take the pixels as they are, in the model's size only
     Never,
     /// Frame all but digits of 28x28 pixels that are as MNIST has them
     Auto,
@@ -50,10 +57,12 @@ enum Framing {
     Always,
 }
 
+/// What `--json` prints of a picture.
 #[derive(Serialize)]
-struct Report {
+struct Report<'a> {
     file: String,
     class: usize,
+    name: &'a str,
     probability: f32,
     /// By class.
     probabilities: Vec<f32>,
@@ -63,7 +72,7 @@ struct Report {
 
 /// What the model sees of a picture.
 struct Input {
-    /// 28x28.
+    /// Of the model's height and width.
     pixels: Vec<u8>,
     /// They are others than the picture's.
     is_framed: bool,
@@ -73,7 +82,11 @@ struct Input {
 
 pub(crate) fn run(args: &PredictArgs) -> Result<(), Failure> {
     let show_input = args.show_input.as_deref().map(|path| input_file(path, args)).transpose()?;
-    let model = model_file::load(&args.model)?;
+    let loaded = model_file::load(&args.model)?;
+    if args.data.is_table() {
+        return rows::run(&loaded, &args.data, args.json);
+    }
+    let image = image(args, &loaded)?;
     let mut out = Output::new();
     let mut failed = false;
     let names: Vec<String> = args.images.iter().map(|path| shown(path)).collect();
@@ -82,19 +95,19 @@ pub(crate) fn run(args: &PredictArgs) -> Result<(), Failure> {
         if out.is_closed() {
             break;
         }
-        let answer = input(path, args).and_then(|input| Ok((predict(&model, path, &input)?, input)));
+        let answer = input(path, args, image).and_then(|input| Ok((predict(&loaded, path, &input)?, input)));
         match answer {
             Ok((report, input)) => {
                 if args.json {
                     out.json(&report)?
                 } else {
-                    out.line(plain(name, &report, width))?
+                    out.line(plain(name, &report, &loaded.schema, width))?
                 }
                 for doubt in &input.doubts {
                     note(&format!("{name}: {doubt}"));
                 }
                 if let Some(file) = &show_input {
-                    file.write(&picture::input_png(&input.pixels)?)?;
+                    file.write(&picture::input_png(&input.pixels, image)?)?;
                 }
             }
             // The other pictures are still worth an answer.
@@ -105,6 +118,25 @@ pub(crate) fn run(args: &PredictArgs) -> Result<(), Failure> {
         }
     }
     if failed { Err(Failure::AlreadyTold) } else { Ok(()) }
+}
+
+/// Height and width of the model's images.
+fn image(args: &PredictArgs, loaded: &Loaded) -> Result<[usize; 2], Failure> {
+    let model = args.model.display();
+    let Some(image) = loaded.schema.image else {
+        let features = loaded.model.features();
+        return Err(Failure::Failed(format!(
+            "{model}: found a model of rows of {features} features, expected one of images; --features and --csv take rows"
+        )));
+    };
+    match loaded.schema.preprocessing.as_deref() {
+        None | Some(PIXELS) => Ok(image),
+        Some(other) => Err(Failure::Failed(format!(
+            "{model}: metadata preprocessing: found {:?}, expected {PIXELS:?}, as pictures are read; `softreg train --save \
+             FILE` makes a model that fits",
+            excerpt(other)
+        ))),
+    }
 }
 
 /// Where the model's input goes, checked before the work.
@@ -124,27 +156,24 @@ fn input_file(path: &Path, args: &PredictArgs) -> Result<OutputFile, Failure> {
 }
 
 /// Reads a picture and makes of it what the model knows.
-fn input(path: &Path, args: &PredictArgs) -> Result<Input, String> {
+fn input(path: &Path, args: &PredictArgs, image: [usize; 2]) -> Result<Input, String> {
     let read = digit::read(path)?;
     let picture = &read.pixels;
-    let as_it_is = digit::as_it_is(picture, args.invert);
+    let as_it_is = digit::as_it_is(picture, args.invert, image);
+    let is_mnist = image == [frame::SIDE; 2];
     let (pixels, mut doubts) = match args.frame {
-        Framing::Never => {
-            let pixels = as_it_is.clone().ok_or_else(|| {
-                format!(
-                    "found a picture of {}x{} pixels, expected {side}x{side}; --frame auto takes any size",
-                    picture.width(),
-                    picture.height(),
-                    side = frame::SIDE
-                )
-            })?;
-            let doubt = digit::doubt(&pixels, args.invert);
-            (pixels, Vec::from_iter(doubt))
-        }
+        Framing::Never => taken_as_it_is(as_it_is.as_deref(), picture, image, args.invert)?,
+        Framing::Auto if !is_mnist => taken_as_it_is(as_it_is.as_deref(), picture, image, args.invert)?,
         Framing::Auto => match frame::framed_already(picture, args.invert) {
             Some(pixels) => (pixels, Vec::new()),
             None => framed(picture, args.invert)?,
         },
+        Framing::Always if !is_mnist => {
+            let [height, width] = image;
+            return Err(format!(
+                "found a model of {width}x{height} pixels, expected 28x28 to frame digits for; try --frame never"
+            ));
+        }
         Framing::Always => framed(picture, args.invert)?,
     };
     let is_framed = as_it_is.is_none_or(|as_it_is| as_it_is != pixels);
@@ -152,6 +181,27 @@ fn input(path: &Path, args: &PredictArgs) -> Result<Input, String> {
         doubts.push("the file has several pictures, one after the other; the answer is the first one's".to_owned());
     }
     Ok(Input { pixels, is_framed, doubts })
+}
+
+/// The picture's own pixels, which have to be of the model's size, and what is doubtful about them.
+fn taken_as_it_is(
+    as_it_is: Option<&[u8]>,
+    picture: &image::GrayAlphaImage,
+    [height, width]: [usize; 2],
+    invert: bool,
+) -> Result<(Vec<u8>, Vec<String>), String> {
+    let is_mnist = [height, width] == [frame::SIDE; 2];
+    let Some(pixels) = as_it_is else {
+        let hint = if is_mnist { "--frame auto takes any size" } else { "scale it to that" };
+        return Err(format!(
+            "found a picture of {}x{} pixels, expected {width}x{height}; {hint}",
+            picture.width(),
+            picture.height(),
+        ));
+    };
+    // Of other images than digits nothing is known.
+    let doubt = if is_mnist { digit::doubt(pixels, invert) } else { None };
+    Ok((pixels.to_vec(), Vec::from_iter(doubt)))
 }
 
 /// The framed pixels and what is doubtful about them.
@@ -167,33 +217,42 @@ fn framed(picture: &image::GrayAlphaImage, invert: bool) -> Result<(Vec<u8>, Vec
     Ok((framed.pixels, doubts))
 }
 
-fn predict(model: &SoftmaxRegression, path: &Path, input: &Input) -> Result<Report, String> {
-    let mut probabilities = vec![0.0; CLASSES];
-    let x = Matrix::from_u8(&input.pixels, FEATURES).map_err(|error| error.to_string())?;
+fn predict<'a>(loaded: &'a Loaded, path: &Path, input: &Input) -> Result<Report<'a>, String> {
+    let Loaded { model, schema } = loaded;
+    let mut probabilities = vec![0.0; model.classes()];
+    let x = Matrix::from_u8(&input.pixels, model.features()).map_err(|error| error.to_string())?;
     model.predict_proba_into(x, &mut probabilities).map_err(|error| error.to_string())?;
-    let [class, ..] = best_first(&probabilities)?;
+    check(&probabilities, schema)?;
+    let class = best_first(&probabilities).first().copied().unwrap_or(0);
     let (file, framed) = (path.display().to_string(), input.is_framed);
-    Ok(Report { file, class, probability: probabilities[class], probabilities, framed })
+    Ok(Report { file, class, name: &schema.classes[class], probability: probabilities[class], probabilities, framed })
 }
 
-/// The classes, the most probable first; ties go to the lowest. Numbers that are none have no order.
-fn best_first(probabilities: &[f32]) -> Result<[usize; CLASSES], String> {
-    if let Some(class) = probabilities.iter().position(|probability| !probability.is_finite()) {
-        return Err(format!(
-            "digit {class} got the probability {}, expected a finite one; the weights are too large, train the model \
-             with a smaller --lr",
+/// Numbers that are none have no order.
+fn check(probabilities: &[f32], schema: &Schema) -> Result<(), String> {
+    match probabilities.iter().position(|probability| !probability.is_finite()) {
+        None => Ok(()),
+        Some(class) => Err(format!(
+            "class {} got the probability {}, expected a finite one; the weights are too large, train the model with a \
+             smaller --lr",
+            excerpt(&schema.classes[class]),
             probabilities[class]
-        ));
+        )),
     }
-    let mut classes = std::array::from_fn(|class| class);
-    classes.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
-    Ok(classes)
 }
 
-fn plain(name: &str, report: &Report, width: usize) -> String {
-    let mut line = format!("{name:width$}  {}  ", report.class);
-    for class in best_first(&report.probabilities).into_iter().flatten().take(SHOWN) {
-        line.push_str(&format!("  {class} {:5.1} %", 100.0 * report.probabilities[class]));
+/// The classes, the most probable first; ties go to the lowest.
+fn best_first(probabilities: &[f32]) -> Vec<usize> {
+    let mut classes: Vec<usize> = (0..probabilities.len()).collect();
+    classes.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+    classes
+}
+
+fn plain(name: &str, report: &Report<'_>, schema: &Schema, width: usize) -> String {
+    let shown = |class: usize| visible(&excerpt(&schema.classes[class]));
+    let mut line = format!("{name:width$}  {}  ", shown(report.class));
+    for class in best_first(&report.probabilities).into_iter().take(SHOWN) {
+        line.push_str(&format!("  {} {:5.1} %", shown(class), 100.0 * report.probabilities[class]));
     }
     if report.framed {
         line.push_str("   framed");
@@ -207,13 +266,15 @@ mod tests {
 
     #[test]
     fn best_first_takes_ties_in_order_and_no_nan() {
-        let mut probabilities = [0.125; CLASSES];
+        let mut probabilities = [0.125; 10];
         probabilities[7] = 0.25;
-        assert_eq!(best_first(&probabilities), Ok([7, 0, 1, 2, 3, 4, 5, 6, 8, 9]));
+        assert_eq!(best_first(&probabilities), [7, 0, 1, 2, 3, 4, 5, 6, 8, 9]);
+        let schema = Schema { classes: (0..10).map(|class| class.to_string()).collect(), ..Schema::default() };
+        assert_eq!(check(&probabilities, &schema), Ok(()));
         for bad in [f32::NAN, -f32::NAN, f32::INFINITY] {
             probabilities[4] = bad;
-            let error = best_first(&probabilities).unwrap_err();
-            assert!(error.contains("digit 4") && error.contains("finite"), "{error}");
+            let error = check(&probabilities, &schema).unwrap_err();
+            assert!(error.contains("class 4") && error.contains("finite"), "{error}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `softreg train`: reads the data, trains, tests, saves. The default command, with the tutorial's settings. The loop over
 //! the steps is `train/training.rs`'s.
 
+mod checkpoint;
 mod training;
 
 use std::fmt;
@@ -13,17 +14,20 @@ use serde::Serialize;
 use softreg::metrics::Evaluation;
 use softreg::{Dataset, Reduction, SoftmaxRegression};
 
+use self::checkpoint::Checkpoint;
 use self::training::{Losses, Trained, Training};
 use super::{ComputeArgs, whole_number};
+use crate::data::{Aside, Schema, Split, TrainingArgs};
 use crate::memory;
-use crate::model_file;
+use crate::model_file::{self, Loaded};
 use crate::optimizer::{self, OptimizerArgs};
 use crate::output_file::OutputFile;
 use crate::picture;
 use crate::progress::Point;
 use crate::report::{Failure, Output, finite, note};
-use crate::rows::{Aside, RowsArgs, Split};
-use crate::text::{shown, visible};
+
+use crate::temporary;
+use crate::text::{excerpt, shown, visible};
 use crate::weighting::WeightingArgs;
 
 /// A loss that grew by more than this over its first shows no noise any more, and no start from zeros.
@@ -36,7 +40,7 @@ const LARGEST_BATCH: usize = 1_000_000;
 #[derive(Args)]
 pub(crate) struct TrainArgs {
     #[command(flatten)]
-    data: RowsArgs,
+    data: TrainingArgs,
     /// Training steps; 0 leaves a model of zeros
     #[arg(long, value_name = "N", default_value = "1000", allow_negative_numbers = true)]
     steps: u64,
@@ -72,6 +76,17 @@ pub(crate) struct TrainArgs {
     validation: Option<Aside>,
     #[command(flatten)]
     compute: ComputeArgs,
+    /// Begin with the weights of a saved model, of the same features and classes, instead of zeros
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Save the state of the training here at its end and when it is interrupted; where the file is there, go on from it, to
+    /// the same bits
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Save the state every so many steps too
+    #[arg(long, value_name = "STEPS", allow_negative_numbers = true, requires = "checkpoint",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    every: Option<u64>,
     /// Save the model as safetensors
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -79,7 +94,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
     /// Draw the weights as a PNG, one picture a digit: blue speaks for it, red against it
-    #[arg(long, value_name = "FILE", conflicts_with = "features")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["features", "csv"])]
     weights_png: Option<PathBuf>,
     /// Print one JSON object and nothing else
     #[arg(long)]
@@ -158,13 +173,17 @@ fn run_here(args: &TrainArgs) -> Result<(), Failure> {
     let start = Instant::now();
     let data = args.data.load_split(args.validation, args.seed)?;
     let load_seconds = start.elapsed().as_secs_f64();
-    let training = Training::new(args, &data)?;
+    let start_model = args.from.as_deref().map(|path| start_model(path, &data)).transpose()?;
+    let training = Training::new(args, &data, start_model, files.checkpoint.as_ref())?;
     if !args.json {
         say_settings(&training, load_seconds, &mut out)?;
     }
 
     memory::check("train in")?;
     let start = Instant::now();
+    if files.any() {
+        temporary::interrupt_in_order();
+    }
     let Some(Trained { model, losses, steps, epochs, history }) = training.run(files.any(), &mut out)? else {
         return Ok(());
     };
@@ -174,13 +193,16 @@ fn run_here(args: &TrainArgs) -> Result<(), Failure> {
 
     // The files come before the report: a reader who closes the pipe early still gets them.
     if let Some(file) = &files.save {
-        file.write(&model_file::to_bytes(&model, &data.classes, data.preprocessing, &training.settings())?)?;
+        file.write(&model_file::to_bytes(&model, &data.schema, &training.settings())?)?;
     }
     if let Some(file) = &files.weights_png {
         file.write(&picture::weights_png(&model.to_class_major())?)?;
     }
     if let Some(file) = &files.history {
         file.write(csv(&history, args.batch, data.train.rows()).as_bytes())?;
+    }
+    if temporary::is_interrupted() {
+        return Err(Failure::Interrupted(interruption(args, steps)));
     }
 
     let report = Report {
@@ -219,6 +241,34 @@ fn run_here(args: &TrainArgs) -> Result<(), Failure> {
         note(&message);
     }
     Ok(())
+}
+
+/// The model to begin with, which has to be one of these rows.
+fn start_model(path: &Path, data: &Split) -> Result<SoftmaxRegression, Failure> {
+    let Loaded { model, schema } = model_file::load(path)?;
+    let fail = |found: &str, expected: &str| {
+        Failure::Failed(format!("--from {}: found {found}, expected {expected}, as the data has", path.display()))
+    };
+    let shape = |features: usize, classes: usize| format!("{features} features and {classes} classes");
+    let (found, expected) =
+        (shape(model.features(), model.classes()), shape(data.train.features(), data.train.classes()));
+    if found != expected {
+        return Err(fail(&found, &expected));
+    }
+    let names = |schema: &Schema| format!("the classes {}", excerpt(&schema.classes.join(", ")));
+    if schema.classes != data.schema.classes {
+        return Err(fail(&names(&schema), &names(&data.schema)));
+    }
+    Ok(model)
+}
+
+/// What is said of a training that was interrupted.
+fn interruption(args: &TrainArgs, steps: u64) -> String {
+    let files = [("the state", &args.checkpoint), ("the model", &args.save), ("the weights", &args.weights_png)];
+    let files = files.into_iter().chain([("the history", &args.history)]);
+    let saved: Vec<String> =
+        files.filter_map(|(what, path)| path.as_ref().map(|path| format!("{what} in {}", path.display()))).collect();
+    format!("interrupted after step {steps}; saved {}", saved.join(", "))
 }
 
 /// What the trained model is worth.
@@ -263,34 +313,40 @@ fn divergence(args: &TrainArgs, losses: Losses, test_log_loss: f64) -> Option<St
 }
 
 /// Where the results will go.
-struct Files {
+struct Files<'a> {
+    checkpoint: Option<Checkpoint<'a>>,
     save: Option<OutputFile>,
     weights_png: Option<OutputFile>,
     history: Option<OutputFile>,
 }
 
-impl Files {
+impl<'a> Files<'a> {
     /// Checks them, before anything else takes time.
-    fn check(args: &TrainArgs) -> Result<Self, Failure> {
+    fn check(args: &'a TrainArgs) -> Result<Self, Failure> {
         let check = |flag: &str, path: &Option<PathBuf>| {
             path.as_deref().map(|path: &Path| OutputFile::check(flag, path)).transpose()
         };
-        let [save, weights_png, history] =
-            [("--save", &args.save), ("--weights-png", &args.weights_png), ("--history", &args.history)];
+        let options = [("--save", &args.save), ("--weights-png", &args.weights_png), ("--history", &args.history)];
+        let [save, weights_png, history] = options;
         let files = [check(save.0, save.1)?, check(weights_png.0, weights_png.1)?, check(history.0, history.1)?];
-        for (i, j) in [(0, 1), (0, 2), (1, 2)] {
-            if files[i].is_some() && files[i] == files[j] {
-                let [a, b] = [i, j].map(|i| [save.0, weights_png.0, history.0][i]);
-                return Err(Failure::Usage(format!("{a} and {b} name the same file; choose two")));
+        let checkpoint = Checkpoint::check(args)?;
+        let places = options.map(|(option, _)| option).into_iter().zip(files.iter().map(Option::as_ref));
+        let places: Vec<(&str, &OutputFile)> = places
+            .chain([("--checkpoint", checkpoint.as_ref().map(Checkpoint::file))])
+            .filter_map(|(option, file)| Some((option, file?)))
+            .collect();
+        for (i, (a, file)) in places.iter().enumerate() {
+            if let Some((b, _)) = places[..i].iter().find(|(_, other)| other == file) {
+                return Err(Failure::Usage(format!("{b} and {a} name the same file; choose two")));
             }
         }
         let [save, weights_png, history] = files;
-        Ok(Self { save, weights_png, history })
+        Ok(Self { checkpoint, save, weights_png, history })
     }
 
     /// Whether there are any.
     const fn any(&self) -> bool {
-        self.save.is_some() || self.weights_png.is_some() || self.history.is_some()
+        self.save.is_some() || self.weights_png.is_some() || self.history.is_some() || self.checkpoint.is_some()
     }
 }
 

@@ -36,6 +36,12 @@ fn eval(bytes: &[u8]) -> (Run, String) {
     (words(&format!("eval --model {model} --data {} --json", data.path().display())), model)
 }
 
+/// Says what of the data does not fit the model.
+fn refuses(bytes: &[u8], expected: &str) {
+    let (run, _) = eval(bytes);
+    assert!(run.silent_error(1).contains(expected), "{expected:?} in {run:?}");
+}
+
 fn fails(bytes: &[u8], expected: &[&str]) {
     let (run, model) = eval(bytes);
     let line = run.silent_error(1);
@@ -57,16 +63,20 @@ fn from_elsewhere_is_welcome() {
 
 #[test]
 fn of_another_shape() {
-    fails(
+    refuses(
         &file(&[("weight", Dtype::F32, &[5, 784]), ("bias", Dtype::F32, &[5])], &[]),
-        &["weight: found shape [5, 784], expected [10, 784]"],
+        "found 10 classes, expected 5, as the model has",
+    );
+    refuses(
+        &file(&[("weight", Dtype::F32, &[10, 783]), ("bias", Dtype::F32, &[10])], &[]),
+        "found 784 features, expected 783, as the model has",
     );
     let expected = "expected shapes [classes, features] and [classes]";
     fails(&file(&[("weight", Dtype::F32, &[784, 10]), GOOD[1]], &[]), &["weight [784, 10] and bias [10]", expected]);
     fails(&file(&[GOOD[0], ("bias", Dtype::F32, &[1, 10])], &[]), &["weight [10, 784] and bias [1, 10]", expected]);
-    fails(
+    refuses(
         &file(&[("weight", Dtype::F32, &[784, 784]), ("bias", Dtype::F32, &[784])], &[]),
-        &["weight: found shape [784, 784], expected [10, 784]"],
+        "found 10 classes, expected 784, as the model has",
     );
     fails(
         &file(&[("weight", Dtype::I32, &[10, 784]), GOOD[1]], &[]),
@@ -85,11 +95,18 @@ fn of_other_tensors() {
 
 #[test]
 fn of_another_preprocessing() {
-    fails(
+    refuses(
         &file(&GOOD, &[("preprocessing", "(u8 pixels / 255 - 0.1307) / 0.3081")]),
-        &["preprocessing", "0.1307", "u8 pixels / 255"],
+        "found images, which are read as \"u8 pixels / 255\", expected a model of them; this one's preprocessing is \
+         \"(u8 pixels / 255 - 0.1307) / 0.3081\"",
     );
     fails(&file(&GOOD, &[("classes", "11")]), &["classes", "11", "10"]);
+    fails(
+        &file(&GOOD, &[("image", "28x27")]),
+        &["metadata image: found \"28x27\", expected HEIGHTxWIDTH of 784 pixels"],
+    );
+    fails(&file(&GOOD, &[("image", "784")]), &["metadata image"]);
+    fails(&file(&GOOD, &[("feature_names", "[\"a\"]")]), &["metadata feature_names", "array of 784 strings"]);
 }
 
 #[test]

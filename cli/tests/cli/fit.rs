@@ -111,7 +111,11 @@ fn what_cannot_be_fitted_is_refused_in_one_line() {
         (format!("fit --features {features} --labels {few} --l2 1"), 1, "found 9 labels, expected 30"),
         (format!("fit --features {features} --labels {blank} --l2 1"), 1, "found nothing in line 2"),
         (format!("fit --features {labels} --labels {labels} --l2 1"), 1, "expected a .npy file"),
-        (format!("fit --features {nan} --labels {two} --l2 1 --json"), 1, "features: found NaN in row 1, column 0"),
+        (
+            format!("fit --features {nan} --labels {two} --l2 1 --json"),
+            1,
+            "row 1, feature 0: found NaN, expected a finite number",
+        ),
         (format!("{own} --test-features {short} --test-labels {two} --l2 1"), 1, "found 2 labels, expected 9"),
         (format!("{own} --test-features {nan} --test-labels {two} --l2 1"), 1, "found label \"a\", expected one of"),
         (format!("{own} --l2 -1"), 2, "expected a finite number of at least 0"),

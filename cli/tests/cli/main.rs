@@ -7,12 +7,15 @@ mod bench;
 mod common;
 mod fit;
 mod framing;
+mod going_on;
+mod hostile;
 #[cfg(target_os = "linux")]
 mod memory;
 mod models;
 mod pictures;
 #[cfg(unix)]
 mod saving;
+mod sources;
 mod splits;
 mod train;
 mod training;

@@ -67,6 +67,7 @@ fn file_is_what_pytorch_expects() {
     let expected = [
         ("format", "pt"),
         ("preprocessing", "u8 pixels / 255"),
+        ("image", "28x28"),
         ("features", "784"),
         ("classes", "10"),
         ("steps", "1000"),

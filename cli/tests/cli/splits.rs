@@ -45,14 +45,14 @@ fn a_sorted_file_is_doubted() {
     assert_eq!(rows(&run), [480, 120]);
     let note = run.note();
     for expected in [
-        "the training rows lack digits that the validation rows have (0, 1)",
-        "the training rows lack digits that the test rows have (0, 1)",
-        "the validation rows lack digits that the training rows have (2, 3, 4, 5, 6, 7, 8, 9)",
+        "the training rows lack classes that the validation rows have (0, 1)",
+        "the training rows lack classes that the test rows have (0, 1)",
+        "the validation rows lack classes that the training rows have (2, 3, 4, 5, 6, 7, 8, 9)",
         "shuffle",
     ] {
         assert!(note.contains(expected), "{expected:?} in {note}");
     }
-    assert!(train(&data, "--validation 120").note().contains("lack digits"));
+    assert!(train(&data, "--validation 120").note().contains("lack classes"));
 }
 
 /// What MNIST itself has is nothing to say a word about.

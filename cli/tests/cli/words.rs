@@ -124,14 +124,15 @@ fn a_directory_in_a_files_place_is_called_one() {
     let (name, beside) = ("train-images-idx3-ubyte", "train-images.idx3-ubyte");
     fs::rename(data.path().join(name), data.path().join("file")).unwrap();
     fs::create_dir(data.path().join(name)).unwrap();
-    fs::rename(data.path().join("file"), data.path().join(name).join(name)).unwrap();
     let run = || words(&format!("--data {} --validation 0 --steps 1", data.path().display()));
     let failed = run();
     let line = failed.silent_error(1);
-    assert!(line.contains(&format!("{name}: found a directory, expected a file")), "{line}");
-    assert!(line.contains("move the file out of it"), "{line}");
-    // A file that goes by another of the names is taken.
-    fs::copy(data.path().join(name).join(name), data.path().join(beside)).unwrap();
+    let expected = format!("{name}: found a directory without a file of its own name in it, expected a file");
+    assert!(line.contains(&expected), "{line}");
+    // A file in it that has the directory's name is taken, and one that goes by another of the names.
+    fs::rename(data.path().join("file"), data.path().join(name).join(name)).unwrap();
+    run().plain();
+    fs::rename(data.path().join(name).join(name), data.path().join(beside)).unwrap();
     run().plain();
 }
 

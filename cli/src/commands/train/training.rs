@@ -1,13 +1,15 @@
 //! The training itself: what the options make of trainer, batches and run, and the loop over steps or epochs. What is said of
 //! it, tested and saved is the command's business.
 
-use softreg::{Batches, EarlyStopping, Error, Run, Scaler, SoftmaxRegression, Trainer};
+use softreg::{Batches, EarlyStopping, Epoch, Error, Run, Scaler, SoftmaxRegression, Trainer};
 
+use super::checkpoint::Checkpoint;
 use super::{Loss, Order, TrainArgs};
+use crate::data::Split;
 use crate::optimizer;
 use crate::progress::{Point, Progress};
 use crate::report::{Failure, Output};
-use crate::rows::Split;
+use crate::temporary::is_interrupted;
 
 /// Epochs of a training that is to stop early, where nobody says.
 const EPOCHS_AT_MOST: u64 = 100;
@@ -40,6 +42,9 @@ pub(super) struct Training<'a> {
     pub(super) args: &'a TrainArgs,
     pub(super) data: &'a Split,
     class_weights: Option<Vec<f32>>,
+    /// What it begins with.
+    start: SoftmaxRegression,
+    checkpoint: Option<&'a Checkpoint<'a>>,
     /// At most.
     steps: u64,
     /// Where epochs are counted, at most so many.
@@ -47,7 +52,13 @@ pub(super) struct Training<'a> {
 }
 
 impl<'a> Training<'a> {
-    pub(super) fn new(args: &'a TrainArgs, data: &'a Split) -> Result<Self, Failure> {
+    /// Of a model to begin with, or zeros.
+    pub(super) fn new(
+        args: &'a TrainArgs,
+        data: &'a Split,
+        start: Option<SoftmaxRegression>,
+        checkpoint: Option<&'a Checkpoint<'a>>,
+    ) -> Result<Self, Failure> {
         if args.early_stopping.is_some() && data.validation.rows() == 0 {
             return Err(Failure::Usage(
                 "--early-stopping: no validation rows to stop by; give --validation".to_owned(),
@@ -58,11 +69,13 @@ impl<'a> Training<'a> {
                 "--schedule plateau looks at the loss after each epoch; give --epochs".to_owned(),
             ));
         }
-        let class_weights = args.weighting.class_weights(&data.train, &data.classes)?;
+        let class_weights = args.weighting.class_weights(&data.train, &data.schema.classes)?;
         let epochs = args.epochs.or(args.early_stopping.map(|_| EPOCHS_AT_MOST));
         let per_epoch = data.train.rows().div_ceil(args.batch) as u64;
         let steps = epochs.map_or(args.steps, |epochs| epochs.saturating_mul(per_epoch));
-        Ok(Self { args, data, class_weights, steps, epochs })
+        let zeros = || SoftmaxRegression::try_zeros(data.train.features(), data.train.classes());
+        let start = start.map_or_else(zeros, Ok)?;
+        Ok(Self { args, data, class_weights, start, checkpoint, steps, epochs })
     }
 
     fn batches(&self) -> Result<Batches<'_>, Failure> {
@@ -76,7 +89,7 @@ impl<'a> Training<'a> {
 
     fn trainer(&self) -> Result<Trainer, Failure> {
         let Self { args, data, .. } = self;
-        let model = SoftmaxRegression::try_zeros(data.train.features(), data.train.classes())?;
+        let model = self.start.clone();
         let model = model.with_level(args.compute.level).with_threads(args.compute.threads);
         let reduction = args.reduction();
         let trainer = Trainer::new(model, args.optimizer.optimizer(reduction, args.batch)?).reduction(reduction);
@@ -88,7 +101,7 @@ impl<'a> Training<'a> {
         Ok(if args.standardize { trainer.scaled_by(Scaler::standard(data.train.x())?)? } else { trainer })
     }
 
-    /// Trains from zeros. `None` means that the reader of the output went away and there is no file to finish for.
+    /// Trains. `None` means that the reader of the output went away and there is no file to finish for.
     pub(super) fn run(&self, has_files: bool, out: &mut Output) -> Result<Option<Trained>, Failure> {
         match self.epochs {
             Some(epochs) => self.run_epochs(epochs, has_files, out),
@@ -103,7 +116,12 @@ impl<'a> Training<'a> {
         let evaluates = data.validation.rows() > 0 && (progress.shows_lines() || args.history.is_some());
         let (mut losses, mut history): (Option<Losses>, _) = (None, Vec::new());
         let (mut sum, mut since) = (0.0, 0);
-        for done in 1..=*steps {
+        if let Some(checkpoint) = self.checkpoint
+            && checkpoint.resume_steps(&mut trainer, &mut batches)?
+        {
+            self.say_resumed(trainer.steps(), out)?;
+        }
+        for done in trainer.steps() + 1..=*steps {
             let batch = batches.next_batch();
             if batch.x.rows() == 0 {
                 return Err(Failure::Failed(format!(
@@ -131,12 +149,22 @@ impl<'a> Training<'a> {
                 history.push(point);
                 (sum, since) = (0.0, 0);
             }
+            if let Some(checkpoint) = self.checkpoint.filter(|checkpoint| checkpoint.is_due(done)) {
+                checkpoint.write(trainer.to_bytes())?;
+            }
+            if is_interrupted() {
+                break;
+            }
             if out.is_closed() && !has_files {
                 return Ok(None);
             }
         }
         progress.finish();
-        Ok(Some(Trained { model: trainer.into_model(), losses, steps: *steps, epochs: None, history }))
+        if let Some(checkpoint) = self.checkpoint {
+            checkpoint.write(trainer.to_bytes())?;
+        }
+        let steps = trainer.steps();
+        Ok(Some(Trained { model: trainer.into_model(), losses, steps, epochs: None, history }))
     }
 
     fn run_epochs(&self, epochs: u64, has_files: bool, out: &mut Output) -> Result<Option<Trained>, Failure> {
@@ -148,21 +176,23 @@ impl<'a> Training<'a> {
         if let Some(patience) = args.early_stopping {
             run = run.early_stopping(EarlyStopping::new(patience));
         }
+        if let Some(checkpoint) = self.checkpoint
+            && checkpoint.resume_run(&mut run)?
+        {
+            self.say_resumed(run.trainer().steps(), out)?;
+        }
         let mut progress = Progress::new(*steps, args.json);
-        let mut history = Vec::new();
-        while (run.history().len() as u64) < epochs && !run.has_stopped() {
+        let mut history: Vec<Point> = run.history().iter().map(point).collect();
+        while (run.history().len() as u64) < epochs && !run.has_stopped() && !is_interrupted() {
             let step = run.trainer().steps() + 1;
             let epoch = run.step().map_err(|error| {
                 progress.finish();
                 at_step(step, &error)
             })?;
-            let Some(epoch) = epoch else { continue };
-            let point = Point {
-                steps: epoch.steps,
-                learning_rate: epoch.learning_rate,
-                training_loss: epoch.loss,
-                validation: epoch.validation,
-            };
+            if let Some(checkpoint) = self.checkpoint.filter(|checkpoint| checkpoint.is_due(step)) {
+                checkpoint.write(run.to_bytes())?;
+            }
+            let Some(point) = epoch.as_ref().map(point) else { continue };
             if progress.is_due(point.steps) || run.has_stopped() {
                 progress.show(&point, out)?;
             }
@@ -171,10 +201,20 @@ impl<'a> Training<'a> {
                 return Ok(None);
             }
         }
+        if let Some(checkpoint) = self.checkpoint {
+            checkpoint.write(run.to_bytes())?;
+        }
         progress.finish();
         let losses = history.iter().fold(None, |losses, point| Some(Losses::after(losses, point.training_loss)));
         let (steps, epochs) = (run.trainer().steps(), Some(history.len() as u64));
         Ok(Some(Trained { model: run.into_model(), losses, steps, epochs, history }))
+    }
+
+    fn say_resumed(&self, steps: u64, out: &mut Output) -> Result<(), Failure> {
+        if self.args.json {
+            return Ok(());
+        }
+        out.line(format_args!("resumed     after step {steps}"))
     }
 
     /// What the model file says about its training: all that decides its values, and nothing that does not.
@@ -199,6 +239,15 @@ impl<'a> Training<'a> {
         settings.extend(args.optimizer.settings());
         settings.extend(args.weighting.settings());
         settings
+    }
+}
+
+fn point(epoch: &Epoch) -> Point {
+    Point {
+        steps: epoch.steps,
+        learning_rate: epoch.learning_rate,
+        training_loss: epoch.loss,
+        validation: epoch.validation,
     }
 }
 
