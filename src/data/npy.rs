@@ -94,19 +94,32 @@ pub fn labels(mut reader: impl Read, name: &str) -> Result<Vec<i64>> {
     if header.shape.len() != 1 {
         return Err(header.refuse(name, "one dimension, [rows]"));
     }
-    let count = header.count(name)?;
-    let too_large = Cell::new(false);
-    let values =
-        integers(reader, name, &header, count, "integers, little-endian, as y.astype('<i8') makes them", |i| {
-            i64::try_from(i).unwrap_or_else(|_| {
-                too_large.set(true);
-                0
-            })
-        })?;
-    if too_large.get() {
-        return Err(header.refuse(name, "integers that fit in 64 bits with a sign"));
+    whole_numbers(reader, name, &header)
+}
+
+/// Labels as a file has them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Labels {
+    /// Integers or booleans.
+    Integers(Vec<i64>),
+    /// Texts, such as those of NumPy's `<U10`.
+    Texts(Vec<String>),
+}
+
+/// Labels `[rows]` of integers or of texts (`<U` and `|S`) from anything that can be read; `name` stands for it in errors.
+///
+/// # Errors
+/// As [`read_features`], and [`Error::Format`] for a text that is none.
+pub fn any_labels(mut reader: impl Read, name: &str) -> Result<Labels> {
+    let header = Header::read(&mut reader, name)?;
+    if header.shape.len() != 1 {
+        return Err(header.refuse(name, "one dimension, [rows]"));
     }
-    Ok(values)
+    match header.text() {
+        Some(text) => texts(reader, name, &header, text).map(Labels::Texts),
+        None => whole_numbers(reader, name, &header).map(Labels::Integers),
+    }
 }
 
 /// The shape of an array of any type, of which only the header is read; `name` stands for the file in errors.
@@ -188,6 +201,16 @@ impl Header {
         self.descr.strip_prefix(['<', '|', '=']).unwrap_or("")
     }
 
+    /// How texts are stored, where that is what the elements are. Of no characters there is one text only.
+    fn text(&self) -> Option<Text> {
+        let (bytes_each, characters) = match self.descr.strip_prefix("<U") {
+            Some(characters) => (4, characters),
+            None => (1, self.descr.strip_prefix("|S")?),
+        };
+        let characters = characters.parse().ok().filter(|characters| (1..=LONGEST_TEXT).contains(characters))?;
+        Some(Text { characters, bytes_each })
+    }
+
     /// The number of elements.
     fn count(&self, name: &str) -> Result<usize> {
         let product = self.shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length));
@@ -198,6 +221,65 @@ impl Header {
         let found = format!("an array of shape {:?} and type {:?}", self.shape, excerpt(&self.descr));
         format(name, &found, expected)
     }
+}
+
+/// The most characters of a text.
+const LONGEST_TEXT: usize = 1 << 12;
+
+/// How texts are stored: so many characters each, of four bytes or of one, with zeros behind the last.
+#[derive(Clone, Copy)]
+struct Text {
+    characters: usize,
+    bytes_each: usize,
+}
+
+/// So many texts, and nothing behind them.
+fn texts(mut reader: impl Read, name: &str, header: &Header, text: Text) -> Result<Vec<String>> {
+    let count = header.count(name)?;
+    let failed = |source| Error::Io { file: name.to_owned(), source };
+    let mut bytes = vec![0; text.characters * text.bytes_each];
+    let mut values = Vec::new();
+    for row in 0..count {
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match reader.read(&mut bytes[filled..]) {
+                Ok(0) => {
+                    let found = format!("{row} of {count} elements");
+                    return Err(format(name, &found, "all that the header claims: the file is cut short"));
+                }
+                Ok(more) => filled += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        let value: Option<String> = match text.bytes_each {
+            1 => std::str::from_utf8(&bytes).ok().map(str::to_owned),
+            _ => bytes.as_chunks().0.iter().map(|&code| char::from_u32(u32::from_le_bytes(code))).collect(),
+        };
+        let not_text = || format(name, &format!("element {row}, which is no text"), "Unicode");
+        values.push(value.ok_or_else(not_text)?.trim_end_matches('\0').to_owned());
+    }
+    match reader.read(&mut [0]).map_err(failed)? {
+        0 => Ok(values),
+        _ => Err(format(name, &format!("more bytes behind {count} elements"), "the end of the file")),
+    }
+}
+
+/// Integers of 64 bits with a sign.
+fn whole_numbers(reader: impl Read, name: &str, header: &Header) -> Result<Vec<i64>> {
+    let count = header.count(name)?;
+    let too_large = Cell::new(false);
+    let values =
+        integers(reader, name, header, count, "integers, little-endian, as y.astype('<i8') makes them", |i| {
+            i64::try_from(i).unwrap_or_else(|_| {
+                too_large.set(true);
+                0
+            })
+        })?;
+    if too_large.get() {
+        return Err(header.refuse(name, "integers that fit in 64 bits with a sign"));
+    }
+    Ok(values)
 }
 
 /// Integers of any type, each as `convert` makes it.

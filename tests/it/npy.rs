@@ -72,6 +72,32 @@ fn labels_of_every_integer_type_are_read() {
     assert!(npy::labels(&file(1, "<i4", false, "(0,)", &[])[..], "y").expect("a file").is_empty());
 }
 
+#[test]
+fn labels_may_be_texts() {
+    use npy::{Labels, any_labels};
+    let read = |descr: &str, data: &[u8]| any_labels(&file(1, descr, false, "(3,)", data)[..], "y");
+    let wide = |texts: [&str; 3]| -> Vec<u8> {
+        let code = |text: &str, at: usize| text.chars().nth(at).map_or(0, u32::from).to_le_bytes();
+        texts.iter().flat_map(|text| (0..4).flat_map(move |at| code(text, at))).collect()
+    };
+    let texts = |texts: [&str; 3]| Labels::Texts(texts.map(str::to_owned).to_vec());
+    assert_eq!(read("<U4", &wide(["ash", "oäk!", ""])).unwrap(), texts(["ash", "oäk!", ""]));
+    assert_eq!(read("|S2", b"a\0bc\0\0").unwrap(), texts(["a", "bc", ""]));
+    assert_eq!(read("|u1", &[3, 0, 7]).unwrap(), Labels::Integers(vec![3, 0, 7]));
+    for (descr, data, found) in [
+        ("<U4", wide(["a", "b", "c"])[..47].to_vec(), "found 2 of 3 elements"),
+        ("<U4", [&wide(["a", "b", "c"])[..], b"x"].concat(), "found more bytes behind 3 elements"),
+        ("<U1", [0xff; 12].to_vec(), "found element 0, which is no text"),
+        ("|S2", b"ab\xff\xfecd".to_vec(), "found element 1, which is no text"),
+        ("<U0", vec![], "found an array"),
+        ("<U4294967296", vec![], "found an array"),
+        (">U1", vec![0; 12], "found an array"),
+    ] {
+        let message = read(descr, &data).unwrap_err().to_string();
+        assert!(message.contains(found), "{descr}: {message}");
+    }
+}
+
 /// The part of a message that says what was found.
 fn refused<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     match result {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
@@ -97,11 +97,19 @@ pub(crate) fn read(features: &Path, labels: Option<&Path>) -> Result<Table, Fail
 }
 
 fn read_labels(place: &Place) -> Result<Labels, Failure> {
-    match place.kind() {
-        Kind::Npy => Ok(Labels::Numbers(place.named(npy::read_labels(&place.path))?)),
-        Kind::Npz => Ok(Labels::Numbers(in_archive(place, 1, |reader, name| npy::labels(reader, name))?)),
-        Kind::Safetensors => Ok(Labels::Numbers(in_tensors(place, 1, |reader, name| npy::labels(reader, name))?)),
-        Kind::Other => Labels::read_text(&place.path),
+    let labels = match place.kind() {
+        Kind::Npy => {
+            let file = BufReader::new(place.open()?);
+            place.named(npy::any_labels(file, &place.path.display().to_string()))?
+        }
+        Kind::Npz => in_archive(place, 1, |reader, name| npy::any_labels(BufReader::new(reader), name))?,
+        Kind::Safetensors => in_tensors(place, 1, |reader, name| npy::any_labels(reader, name))?,
+        Kind::Other => return Labels::read_text(&place.path),
+    };
+    match labels {
+        npy::Labels::Integers(numbers) => Ok(Labels::Numbers(numbers)),
+        npy::Labels::Texts(texts) => Ok(Labels::of_texts(texts)),
+        other => Err(place.fail(format!("found {other:?}, expected integers or texts"))),
     }
 }
 
@@ -207,7 +215,7 @@ fn in_tensors<T>(
         Dtype::F64 => ("<f8", Box::new(values)),
         Dtype::F16 => ("<f2", Box::new(values)),
         Dtype::BF16 => {
-            widened = Widened { reader: std::io::BufReader::new(values) };
+            widened = Widened { reader: BufReader::new(values) };
             ("<f4", Box::new(widened))
         }
         Dtype::BOOL => ("|b1", Box::new(values)),

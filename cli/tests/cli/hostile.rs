@@ -133,7 +133,9 @@ fn arrays(corpus: &mut Corpus) {
         ("one class", "|u1", "(6,)", bytes(6)),
         ("beyond 64 bits", "<u8", "(6,)", vec![255; 48]),
         ("big-endian", ">i4", "(6,)", bytes(24)),
-        ("texts", "<U1", "(6,)", bytes(24)),
+        ("texts that are none", "<U1", "(6,)", vec![255; 24]),
+        ("texts of one kind", "|S4", "(6,)", bytes(24)),
+        ("a text too long", "<U4294967295", "(6,)", bytes(24)),
     ] {
         corpus.add("npy", format_args!("labels, {what}"), &npy_file(1, &dictionary(descr, shape), &data), &read);
     }

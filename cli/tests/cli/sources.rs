@@ -315,6 +315,8 @@ fn arrays_of_every_kind_are_the_same_rows() {
     let halves: Vec<u8> = bytes.as_chunks::<4>().0.iter().flat_map(|[_, _, a, b]| [*a, *b]).collect();
     let x = npy(dir.path(), "x.npy", "<f4", "(60, 4)", &bytes);
     let y = npy(dir.path(), "y.npy", "<i8", "(60,)", &label_bytes);
+    let texts: Vec<u8> = labels.iter().flat_map(|&label| (u32::from(b'a') + label as u32).to_le_bytes()).collect();
+    let letters = npy(dir.path(), "letters.npy", "<U1", "(60,)", &texts);
     let both = at(&dir, "both.npz");
     let mut archive = zip::ZipWriter::new(fs::File::create(&both).unwrap());
     for (name, path) in [("x.npy", &x), ("y.npy", &y)] {
@@ -333,6 +335,7 @@ fn arrays_of_every_kind_are_the_same_rows() {
         |features: &str, labels: &str| words(&format!("fit --features {features} --labels {labels} --l2 0.01 --json"));
     let expected = fit(&x, &y).json()["objective"].clone();
     for (features, labels) in [
+        (x.clone(), letters.clone()),
         (both.clone(), both.clone()),
         (format!("{both}:x"), format!("{both}:y")),
         (x.clone(), format!("{tensors}:labels")),
