@@ -13,6 +13,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, GrayAlphaImage, ImageDecoder, ImageError, ImageFormat, ImageResult, Limits};
 
 use crate::frame::is_bright_at_the_border;
+use crate::nearest;
 use crate::text::excerpt;
 
 /// What is read, and how people call it.
@@ -50,7 +51,7 @@ pub(crate) fn read(path: &Path) -> Result<Picture, String> {
     if path.is_dir() {
         return Err("found a directory, expected a picture".to_owned());
     }
-    let file = File::open(path).map_err(|error| error.to_string())?;
+    let file = File::open(path).map_err(|error| format!("{error}{}", nearest::hint(path)))?;
     let mut bytes = Vec::new();
     file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > LARGEST_FILE {

@@ -9,6 +9,7 @@ mod digit;
 mod frame;
 mod memory;
 mod model_file;
+mod nearest;
 mod optimizer;
 mod output_file;
 mod picture;

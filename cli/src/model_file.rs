@@ -6,6 +6,7 @@ use std::path::Path;
 use softreg::{Error, ModelFile, SoftmaxRegression};
 
 use crate::data::Schema;
+use crate::nearest;
 use crate::report::Failure;
 use crate::text::excerpt;
 
@@ -46,12 +47,17 @@ pub(crate) fn to_bytes(
     Ok(file.to_bytes()?)
 }
 
+/// The error of a file that cannot be read.
+fn not_read(error: &Error, path: &Path) -> Failure {
+    let nearest = nearest::hint(path);
+    let hint = if nearest.is_empty() { "; --model takes a file made by `softreg train --save FILE`" } else { &nearest };
+    Failure::Failed(format!("{error}{hint}"))
+}
+
 /// Reads a model of any shape. A file from elsewhere may have no metadata; what it does say has to be true.
 pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
     let file = ModelFile::load(path).map_err(|error| match error {
-        Error::Io { .. } => {
-            Failure::Failed(format!("{error}; --model takes a file made by `softreg train --save FILE`"))
-        }
+        Error::Io { .. } => not_read(&error, path),
         Error::Format { .. } => does_not_fit(&error.to_string()),
         other => other.into(),
     })?;

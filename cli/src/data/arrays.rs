@@ -13,6 +13,7 @@ use zip::ZipArchive;
 
 use super::Table;
 use super::labels::Labels;
+use crate::nearest;
 use crate::report::Failure;
 use crate::text::excerpt;
 
@@ -73,7 +74,8 @@ impl Place {
     }
 
     fn open(&self) -> Result<File, Failure> {
-        let metadata = std::fs::metadata(&self.path).map_err(|error| self.fail(error))?;
+        let missing = |error| self.fail(format!("{error}{}", nearest::hint(&self.path)));
+        let metadata = std::fs::metadata(&self.path).map_err(missing)?;
         if metadata.is_dir() {
             return Err(self.fail("found a directory, expected a file of an array"));
         }
@@ -86,7 +88,7 @@ pub(crate) fn read(features: &Path, labels: Option<&Path>) -> Result<Table, Fail
     let place = Place::parse(features);
     let npy::Features { values, features: width, .. } = match place.kind() {
         // What has another name is taken for an array too: the reader says what it found.
-        Kind::Npy | Kind::Other => place.named(npy::read_features(&place.path))?,
+        Kind::Npy | Kind::Other => place.named(npy::features(place.open()?, &place.path.display().to_string()))?,
         Kind::Npz => in_archive(&place, 2, |reader, name| npy::features(reader, name))?,
         Kind::Safetensors => in_tensors(&place, 2, |reader, name| npy::features(reader, name))?,
     };

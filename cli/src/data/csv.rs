@@ -11,6 +11,7 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 use super::Table;
 use super::labels::Labels;
+use crate::nearest;
 use crate::report::Failure;
 use crate::text::excerpt;
 
@@ -70,7 +71,7 @@ fn table(path: &Path, wanted: &Columns<'_>) -> Result<Table, String> {
 }
 
 fn open(path: &Path) -> Result<File, String> {
-    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    let metadata = std::fs::metadata(path).map_err(|error| format!("{error}{}", nearest::hint(path)))?;
     if metadata.is_dir() {
         return Err("found a directory, expected a file of comma-separated values".to_owned());
     }
@@ -91,8 +92,10 @@ impl Layout {
         let find = |flag: &str, name: &str| {
             names.iter().position(|known| known == name).ok_or_else(|| {
                 let known = excerpt(&names.join(", "));
+                let near = nearest::of(name, names.iter().cloned());
+                let near = near.map_or_else(String::new, |near| format!("; did you mean {}?", excerpt(&near)));
                 let kind = if has_names { "a column of the first line" } else { "the number of a column" };
-                format!("{flag} {}: found no such column, expected {kind}: {known}", excerpt(name))
+                format!("{flag} {}: found no such column, expected {kind}: {known}{near}", excerpt(name))
             })
         };
         let label = wanted.label.map(|name| find("--label", name)).transpose()?;

@@ -9,6 +9,7 @@ use softreg::mnist::{Mnist, Reader};
 
 use super::labels::read_lines;
 use super::{Aside, Labelled, PIXELS, Schema, usual_share};
+use crate::nearest;
 use crate::progress::Busy;
 use crate::report::{Failure, note};
 use crate::text::excerpt;
@@ -52,7 +53,12 @@ pub(super) fn read(args: &ImagesArgs, validation: usize) -> Result<Images, Failu
         Some(dir) => reader.read_dir(dir),
     };
     let data = read.map_err(|error| error.to_string()).and_then(check).map_err(|message| {
-        let hint = if args.data.is_some() { "; without --data the MNIST in this program is used" } else { "" };
+        let nearest = args.data.as_deref().map(nearest::hint).filter(|hint| !hint.is_empty());
+        let hint = match (&nearest, &args.data) {
+            (Some(nearest), _) => nearest,
+            (None, Some(_)) => "; without --data the MNIST in this program is used",
+            (None, None) => "",
+        };
         Failure::Failed(format!("{message}{hint}"))
     })?;
     drop(busy);

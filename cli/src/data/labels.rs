@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use crate::nearest;
 use crate::report::Failure;
 use crate::text::excerpt;
 
@@ -90,7 +91,7 @@ fn whole_number(text: &str) -> Option<i64> {
 /// The lines of a text file, none of them empty. The error says what each should be, and what else may be there.
 pub(crate) fn read_lines(path: &Path, what: &str, otherwise: &str) -> Result<Vec<String>, Failure> {
     let fail = |message: String| Failure::Failed(format!("{}: {message}", path.display()));
-    let metadata = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?;
+    let metadata = std::fs::metadata(path).map_err(|error| fail(format!("{error}{}", nearest::hint(path))))?;
     if metadata.is_dir() {
         return Err(fail(format!("found a directory, expected a text file with one {what} a line{otherwise}")));
     }
