@@ -17,6 +17,7 @@ mod progress;
 mod report;
 mod roofline;
 mod temporary;
+mod tensors;
 mod text;
 mod weighting;
 
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use commands::{bench, eval, fit, info, predict, train};
+use commands::{bench, eval, fit, info, inspect, predict, train};
 use report::{Failure, complain, written};
 
 /// Softmax regression on MNIST, at the speed of the machine; without a command it is `softreg train`
@@ -52,6 +53,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Say which digit each picture shows
     Predict(predict::PredictArgs),
+    /// Show what a model file holds
+    Inspect(inspect::InspectArgs),
     /// Measure every kernel beside what the machine gives
     Bench(bench::BenchArgs),
     /// Show the version, the instruction sets and the threads
@@ -98,6 +101,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Fit(args)) => fit::run(&args),
         Some(Command::Eval(args)) => eval::run(&args),
         Some(Command::Predict(args)) => predict::run(&args),
+        Some(Command::Inspect(args)) => inspect::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Info(args)) => info::run(&args),
     }

@@ -47,6 +47,30 @@ pub(crate) fn to_bytes(
     Ok(file.to_bytes()?)
 }
 
+/// The entry of the metadata that only the state of a training has.
+const TRAINING: &str = "training";
+
+/// What a file holds.
+pub(crate) enum Contents {
+    Model(ModelFile),
+    /// The state of a training, whose weights may be of scaled features.
+    State(ModelFile),
+}
+
+/// Reads a model of any shape, or a training's state.
+pub(crate) fn open(path: &Path) -> Result<Contents, Failure> {
+    match ModelFile::load(path) {
+        Ok(file) if file.metadata.contains_key(TRAINING) => Ok(Contents::State(file)),
+        Ok(file) => Ok(Contents::Model(file)),
+        // Of a state's several pairs of tensors, the model's is the one without a prefix.
+        Err(error @ Error::Format { .. }) => match ModelFile::load_tensors(path, "") {
+            Ok(file) if file.metadata.contains_key(TRAINING) => Ok(Contents::State(file)),
+            _ => Err(error.into()),
+        },
+        Err(error) => Err(not_read(&error, path)),
+    }
+}
+
 /// The error of a file that cannot be read.
 fn not_read(error: &Error, path: &Path) -> Failure {
     let nearest = nearest::hint(path);

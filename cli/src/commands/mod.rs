@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod eval;
 pub(crate) mod fit;
 pub(crate) mod info;
+pub(crate) mod inspect;
 pub(crate) mod predict;
 pub(crate) mod train;
 

@@ -9,6 +9,7 @@ mod fit;
 mod framing;
 mod going_on;
 mod hostile;
+mod inspect;
 #[cfg(target_os = "linux")]
 mod memory;
 mod models;
