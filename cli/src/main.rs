@@ -6,6 +6,7 @@
 mod commands;
 mod data;
 mod digit;
+mod export;
 mod frame;
 mod memory;
 mod model_file;
@@ -55,6 +56,8 @@ enum Command {
     Predict(predict::PredictArgs),
     /// Show what a model file holds
     Inspect(inspect::InspectArgs),
+    /// Write a saved model as another program's file: ONNX or NumPy's .npz
+    Export(commands::export::ExportArgs),
     /// Measure every kernel beside what the machine gives
     Bench(bench::BenchArgs),
     /// Show the version, the instruction sets and the threads
@@ -102,6 +105,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Eval(args)) => eval::run(&args),
         Some(Command::Predict(args)) => predict::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
+        Some(Command::Export(args)) => commands::export::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Info(args)) => info::run(&args),
     }

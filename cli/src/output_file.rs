@@ -25,6 +25,18 @@ impl OutputFile {
         Ok(file)
     }
 
+    /// [`check`](Self::check), and that the target is none of the files that are read.
+    pub(crate) fn check_beside(flag: &str, path: &Path, read: &[&Path]) -> Result<Self, Failure> {
+        let is_same = |read: &&Path| path.canonicalize().is_ok_and(|path| read.canonicalize().is_ok_and(|o| o == path));
+        if read.iter().any(is_same) {
+            return Err(Failure::Usage(format!(
+                "{flag} {}: found a file that is read, expected another; choose a new name",
+                path.display()
+            )));
+        }
+        Self::check(flag, path)
+    }
+
     fn resolve(path: &Path) -> Result<Self, String> {
         let old = match std::fs::metadata(path) {
             Ok(metadata) if metadata.is_file() => Some(metadata),

@@ -145,14 +145,7 @@ fn input_file(path: &Path, args: &PredictArgs) -> Result<OutputFile, Failure> {
         let found = args.images.len();
         return Err(Failure::Usage(format!("--show-input: found {found} pictures, expected one; give one at a time")));
     };
-    let is_same = |other: &Path| path.canonicalize().is_ok_and(|path| other.canonicalize().is_ok_and(|o| o == path));
-    if is_same(image) || is_same(&args.model) {
-        return Err(Failure::Usage(format!(
-            "--show-input {}: found a file that is read, expected another; choose a new name",
-            path.display()
-        )));
-    }
-    OutputFile::check("--show-input", path)
+    OutputFile::check_beside("--show-input", path, &[image, &args.model])
 }
 
 /// Reads a picture and makes of it what the model knows.

@@ -5,6 +5,7 @@ mod bad_input;
 mod bad_models;
 mod bench;
 mod common;
+mod export;
 mod fit;
 mod framing;
 mod going_on;
