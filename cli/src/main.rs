@@ -6,6 +6,7 @@
 mod commands;
 mod data;
 mod digit;
+mod examples;
 mod export;
 mod frame;
 mod memory;
@@ -27,15 +28,16 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use commands::{bench, eval, fit, info, inspect, predict, train};
+use commands::{bench, completions, eval, fit, info, inspect, man, predict, train};
 use report::{Failure, complain, written};
 
 /// Softmax regression on MNIST, at the speed of the machine; without a command it is `softreg train`
 #[derive(Parser)]
 #[command(
+    name = env!("CARGO_BIN_NAME"),
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Exit codes: 0 done, 1 the work failed, 2 the arguments are wrong, 130 interrupted."
+    after_help = examples::ALL
 )]
 struct Cli {
     #[command(subcommand)]
@@ -47,12 +49,16 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Train a model and test it (the default)
+    #[command(after_help = examples::TRAIN)]
     Train(train::TrainArgs),
     /// Fit a model to convergence and test it; on MNIST or on your own features
+    #[command(after_help = examples::FIT)]
     Fit(fit::FitArgs),
     /// Test a saved model
+    #[command(after_help = examples::EVAL)]
     Eval(eval::EvalArgs),
     /// Say which digit each picture shows
+    #[command(after_help = examples::PREDICT)]
     Predict(predict::PredictArgs),
     /// Show what a model file holds
     Inspect(inspect::InspectArgs),
@@ -62,6 +68,10 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Show the version, the instruction sets and the threads
     Info(info::InfoArgs),
+    /// Print what a shell needs to complete options by the tab key
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, of softreg or of one command
+    Man(man::ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -108,6 +118,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Export(args)) => commands::export::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Info(args)) => info::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Man(args)) => man::run(&args),
     }
 }
 

@@ -7,9 +7,10 @@ use indicatif::HumanCount;
 use serde::Serialize;
 use softreg::ModelFile;
 
+use crate::data::PIXELS;
 use crate::export::{npz, onnx};
 use crate::memory;
-use crate::model_file::{self, Contents, PREPROCESSING};
+use crate::model_file::{self, Contents};
 use crate::output_file::OutputFile;
 use crate::report::{Failure, Output, note};
 use crate::text::{excerpt, shown};
@@ -110,7 +111,7 @@ fn load(path: &Path) -> Result<ModelFile, Failure> {
 
 /// A preprocessing that the graph leaves to its user.
 fn foreign_preprocessing(file: &ModelFile) -> Option<&str> {
-    file.metadata.get("preprocessing").map(String::as_str).filter(|&found| found != PREPROCESSING)
+    file.metadata.get("preprocessing").map(String::as_str).filter(|&found| found != PIXELS)
 }
 
 fn say(args: &ExportArgs, path: &Path, file: &ModelFile, report: &Report) -> Result<(), Failure> {

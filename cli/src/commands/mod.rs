@@ -1,11 +1,13 @@
 //! One file a command, and here what they share: the options that choose how to compute, and the threads.
 
 pub(crate) mod bench;
+pub(crate) mod completions;
 pub(crate) mod eval;
 pub(crate) mod export;
 pub(crate) mod fit;
 pub(crate) mod info;
 pub(crate) mod inspect;
+pub(crate) mod man;
 pub(crate) mod predict;
 pub(crate) mod train;
 

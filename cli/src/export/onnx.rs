@@ -21,7 +21,7 @@ use serde::Serialize;
 use softreg::ModelFile;
 
 use super::little_endian;
-use crate::model_file::PREPROCESSING;
+use crate::data::PIXELS;
 use messages::{
     ATTRIBUTE_INT, AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
     StringStringEntryProto, TensorProto, TensorShapeProto, TensorType, TypeProto, ValueInfoProto, data_type,
@@ -64,7 +64,7 @@ impl Input {
 
 /// Whether the graph divides its input by 255.
 pub(crate) fn takes_pixels(file: &ModelFile) -> bool {
-    file.metadata.get("preprocessing").is_some_and(|found| found == PREPROCESSING)
+    file.metadata.get("preprocessing").is_some_and(|found| found == PIXELS)
 }
 
 /// The bytes of the ONNX file. Equal models give equal bytes.

@@ -6,6 +6,7 @@ mod bad_models;
 mod bench;
 mod common;
 mod export;
+mod finding;
 mod fit;
 mod framing;
 mod going_on;

@@ -115,7 +115,7 @@ const PIXELS: [f32; 9] = [0.0, 255.0, 3.0, 17.0, 128.0, 254.0, 1.0, 0.0, 0.0];
 
 #[test]
 fn pixels_are_divided_within_the_graph() {
-    let file = model(Some(PREPROCESSING));
+    let file = model(Some(crate::data::PIXELS));
     let features = PIXELS.map(|pixel| pixel / 255.0);
     let found = check(&file, Input::Uint8, &PIXELS, &features);
     assert_eq!(input_of(&found), ("pixels", data_type::UINT8));
@@ -141,7 +141,7 @@ fn other_features_are_taken_as_they_are() {
 
 #[test]
 fn names_and_settings_are_metadata() {
-    let file = model(Some(PREPROCESSING)).with_metadata("seed", "7");
+    let file = model(Some(crate::data::PIXELS)).with_metadata("seed", "7");
     let found = decoded(&file, Input::Uint8);
     let entries: Vec<(&str, &str)> = found
         .metadata_props
@@ -149,7 +149,7 @@ fn names_and_settings_are_metadata() {
         .map(|entry| (entry.key.as_deref().unwrap(), entry.value.as_deref().unwrap()))
         .collect();
     let names = r#"["oak","a \"quoted\"\nash","","楡"]"#;
-    assert_eq!(entries, [("class_names", names), ("preprocessing", PREPROCESSING), ("seed", "7")]);
+    assert_eq!(entries, [("class_names", names), ("preprocessing", crate::data::PIXELS), ("seed", "7")]);
     assert_eq!((found.ir_version, found.opset_import[0].version), (Some(7), Some(13)));
     let without = ModelFile::new(file.model);
     assert_eq!(decoded(&without, Input::Float32).metadata_props, []);
