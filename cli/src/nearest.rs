@@ -4,8 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::report::Failure;
-
 /// Names of a directory that are looked at: more than a person keeps in one, and read in an instant.
 const MOST_NAMES: usize = 4096;
 /// Bytes of a name that is looked for, the longest that common file systems have.
@@ -17,11 +15,6 @@ const CHARACTERS_PER_SLIP: usize = 3;
 /// near it is there, else nothing.
 pub(crate) fn hint(path: &Path) -> String {
     find(path).map_or_else(String::new, |nearest| format!("; did you mean {}?", nearest.display()))
-}
-
-/// The library's error about `path`, with the hint.
-pub(crate) fn failure(error: &softreg::Error, path: &Path) -> Failure {
-    Failure::Failed(format!("{error}{}", hint(path)))
 }
 
 /// The existing path that differs in one name, the first that is missing, and there the least.
