@@ -1,11 +1,12 @@
 //! Any bytes as a raw IDX file: accepted exactly if an independent judge accepts them, read to exactly what they say,
-//! within memory in proportion to what is there, however few bytes each read brings.
+//! within memory in proportion to what is there, however few bytes each read brings; and as a file of labels, which bytes
+//! in one dimension are.
 #![no_main]
 
 use std::io::Read;
 
 use libfuzzer_sys::fuzz_target;
-use softreg::idx::read;
+use softreg::idx::{read, read_labels};
 use softreg_fuzz::idx::{elements, encode, is_valid, product};
 use softreg_fuzz::memory::peak;
 
@@ -31,6 +32,13 @@ fuzz_target!(|file: &[u8]| {
     let (result, used) = peak(|| read(file, "the fuzzer's file"));
     assert!(used <= 4 * elements(file) + FIXED, "{used} bytes for {} elements", elements(file));
     assert_eq!(result.is_ok(), is_valid(file), "{result:?}");
+    let (labels, used) = peak(|| read_labels(file, "the fuzzer's file"));
+    assert!(used <= 8 * elements(file) + 8 * file.len() + FIXED, "{used} bytes for {} labels", elements(file));
+    if let Ok(idx) = &result {
+        // Bytes in one dimension are labels as they are.
+        let expected = (idx.dims.len() == 1).then(|| idx.data.iter().map(|&label| i32::from(label)).collect());
+        assert_eq!(labels.ok(), expected);
+    }
     let dripped = read(Drip(file, 0), "the fuzzer's file");
     match (result, dripped) {
         (Ok(idx), Ok(dripped)) => {

@@ -1,5 +1,5 @@
 //! Any bytes as a `.npy` file: never a panic, memory in proportion to the bytes and not to what the header claims; what
-//! is read is whole rows.
+//! is read is whole rows; labels that may be texts are the same where they are integers.
 #![no_main]
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
@@ -26,8 +26,10 @@ enum Descr {
     Other(String),
 }
 
-const KNOWN: [&str; 14] =
-    ["<f2", "<f4", "<f8", "|u1", "|i1", "|b1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", ">f4", "|O"];
+const KNOWN: [&str; 17] = [
+    "<f2", "<f4", "<f8", "|u1", "|i1", "|b1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", ">f4", "|O", "<U1", "<U3",
+    "|S2",
+];
 
 impl Input {
     fn file(&self) -> Vec<u8> {
@@ -59,8 +61,16 @@ fuzz_target!(|input: Input| {
         if let Ok(found) = npy::features(&file[..], "x") {
             read.push((found.values.len(), found.features));
         }
-        if let Ok(found) = npy::labels(&file[..], "y") {
+        let labels = npy::labels(&file[..], "y").ok();
+        if let Some(found) = &labels {
             read.push((found.len(), 1));
+        }
+        match npy::any_labels(&file[..], "y") {
+            Ok(npy::Labels::Texts(found)) => {
+                assert!(labels.is_none(), "texts are no integers");
+                read.push((found.len(), 1));
+            }
+            found => assert_eq!(found.ok(), labels.map(npy::Labels::Integers)),
         }
         read
     });
