@@ -9,11 +9,13 @@ mod digit;
 mod examples;
 mod export;
 mod frame;
+mod history;
 mod memory;
 mod model_file;
 mod nearest;
 mod optimizer;
 mod output_file;
+mod page;
 mod picture;
 mod progress;
 mod report;
@@ -28,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use commands::{bench, completions, eval, fit, info, inspect, man, predict, train};
+use commands::{bench, completions, eval, fit, info, inspect, man, predict, report_page, train};
 use report::{Failure, complain, written};
 
 /// Softmax regression on MNIST, at the speed of the machine; without a command it is `softreg train`
@@ -64,6 +66,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Write a saved model as another program's file: ONNX or NumPy's .npz
     Export(commands::export::ExportArgs),
+    /// Make a page of what a saved model is worth, with pictures
+    Report(report_page::ReportArgs),
     /// Measure every kernel beside what the machine gives
     Bench(bench::BenchArgs),
     /// Show the version, the instruction sets and the threads
@@ -116,6 +120,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Predict(args)) => predict::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
         Some(Command::Export(args)) => commands::export::run(&args),
+        Some(Command::Report(args)) => report_page::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Info(args)) => info::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),

@@ -80,13 +80,19 @@ fn not_read(error: &Error, path: &Path) -> Failure {
 
 /// Reads a model of any shape. A file from elsewhere may have no metadata; what it does say has to be true.
 pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
+    let (file, schema) = load_whole(path)?;
+    Ok(Loaded { model: file.model, schema })
+}
+
+/// [`load`] with all that the file says.
+pub(crate) fn load_whole(path: &Path) -> Result<(ModelFile, Schema), Failure> {
     let file = ModelFile::load(path).map_err(|error| match error {
         Error::Io { .. } => not_read(&error, path),
         Error::Format { .. } => does_not_fit(&error.to_string()),
         other => other.into(),
     })?;
     let schema = schema(&file).map_err(|message| does_not_fit(&format!("{}: {message}", path.display())))?;
-    Ok(Loaded { model: file.model, schema })
+    Ok((file, schema))
 }
 
 fn does_not_fit(message: &str) -> Failure {
@@ -95,9 +101,6 @@ fn does_not_fit(message: &str) -> Failure {
 
 fn schema(file: &ModelFile) -> Result<Schema, String> {
     let (features, classes) = (file.model.features(), file.model.classes());
-    let wrong = |name: &str, found: &str, expected: &str| {
-        format!("metadata {name}: found {:?}, expected {expected}", excerpt(found))
-    };
     for (name, expected) in [("features", features), ("classes", classes)] {
         match file.metadata.get(name) {
             Some(found) if *found != expected.to_string() => {
@@ -106,16 +109,6 @@ fn schema(file: &ModelFile) -> Result<Schema, String> {
             _ => {}
         }
     }
-    let image = match file.metadata.get(IMAGE) {
-        Some(text) => {
-            let sides =
-                text.split_once('x').and_then(|(height, width)| Some([height.parse().ok()?, width.parse().ok()?]));
-            let fits = |[height, width]: &[usize; 2]| height.checked_mul(*width) == Some(features);
-            let expected = format!("HEIGHTxWIDTH of {features} pixels");
-            Some(sides.filter(fits).ok_or_else(|| wrong(IMAGE, text, &expected))?)
-        }
-        None => (features == MNIST).then_some([28, 28]),
-    };
     let columns = match file.metadata.get(FEATURE_NAMES) {
         Some(text) => {
             let names: Option<Vec<String>> = serde_json::from_str(text).ok();
@@ -125,11 +118,46 @@ fn schema(file: &ModelFile) -> Result<Schema, String> {
         }
         None => None,
     };
-    let numbers = || (0..classes).map(|class| class.to_string()).collect();
-    Ok(Schema {
-        classes: file.class_names.clone().unwrap_or_else(numbers),
-        preprocessing: file.metadata.get(PREPROCESSING).cloned(),
-        image,
-        columns,
-    })
+    let preprocessing = file.metadata.get(PREPROCESSING).cloned();
+    Ok(Schema { classes: class_names(file), preprocessing, image: image(file)?, columns })
+}
+
+/// The names of the classes in a file, or the classes' numbers.
+pub(crate) fn class_names(file: &ModelFile) -> Vec<String> {
+    let numbers = || (0..file.model.classes()).map(|class| class.to_string()).collect();
+    file.class_names.clone().unwrap_or_else(numbers)
+}
+
+/// Height and width of the images that a model knows, if it knows images: what its file says, or MNIST's.
+pub(crate) fn image(file: &ModelFile) -> Result<Option<[usize; 2]>, String> {
+    let features = file.model.features();
+    let Some(text) = file.metadata.get(IMAGE) else { return Ok((features == MNIST).then_some([28, 28])) };
+    let sides = text.split_once('x').and_then(|(height, width)| Some([height.parse().ok()?, width.parse().ok()?]));
+    let fits = |[height, width]: &[usize; 2]| height.checked_mul(*width) == Some(features);
+    let expected = format!("HEIGHTxWIDTH of {features} pixels");
+    sides.filter(fits).map(Some).ok_or_else(|| wrong(IMAGE, text, &expected))
+}
+
+fn wrong(name: &str, found: &str, expected: &str) -> String {
+    format!("metadata {name}: found {:?}, expected {expected}", excerpt(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_what_the_file_says_or_mnists() {
+        let of = |features, said: Option<&str>| {
+            let file = ModelFile::new(SoftmaxRegression::zeros(features, 2));
+            image(&said.into_iter().fold(file, |file, said| file.with_metadata(IMAGE, said)))
+        };
+        assert_eq!(of(784, None), Ok(Some([28, 28])));
+        assert_eq!(of(784, Some("14x56")), Ok(Some([14, 56])));
+        assert_eq!(of(12, Some("3x4")), Ok(Some([3, 4])));
+        assert_eq!(of(64, None), Ok(None));
+        for (features, said) in [(12, "3x5"), (12, "12"), (12, "-3x-4"), (784, "9x9"), (1, "99999999999999999999x1")] {
+            assert!(of(features, Some(said)).is_err(), "{features} {said}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod man;
 pub(crate) mod predict;
+pub(crate) mod report_page;
 pub(crate) mod train;
 
 use clap::Args;

@@ -41,6 +41,9 @@ pub(crate) struct PredictArgs {
     /// Save the pixels that the model saw as a PNG picture; for one IMAGE
     #[arg(long, value_name = "FILE", conflicts_with_all = ["features", "csv"])]
     show_input: Option<PathBuf>,
+    /// Save a PNG picture of why: what each pixel speaks for the answer (blue) or against it (red); for one IMAGE
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["features", "csv"])]
+    explain: Option<PathBuf>,
     /// Print one JSON object a line for each picture that could be read, or for each row, and nothing else
     #[arg(long)]
     json: bool,
@@ -81,7 +84,12 @@ struct Input {
 }
 
 pub(crate) fn run(args: &PredictArgs) -> Result<(), Failure> {
-    let show_input = args.show_input.as_deref().map(|path| input_file(path, args)).transpose()?;
+    let check =
+        |flag: &str, path: &Option<PathBuf>| path.as_deref().map(|path| output_file(flag, path, args)).transpose();
+    let [show_input, explain] = [check("--show-input", &args.show_input)?, check("--explain", &args.explain)?];
+    if show_input.is_some() && show_input == explain {
+        return Err(Failure::Usage("--show-input and --explain name the same file; choose two".to_owned()));
+    }
     let loaded = model_file::load(&args.model)?;
     if args.data.is_table() {
         return rows::run(&loaded, &args.data, args.json);
@@ -108,6 +116,9 @@ pub(crate) fn run(args: &PredictArgs) -> Result<(), Failure> {
                 }
                 if let Some(file) = &show_input {
                     file.write(&picture::input_png(&input.pixels, image)?)?;
+                }
+                if let Some(file) = &explain {
+                    file.write(&explanation(&loaded, &report, &input, image)?)?;
                 }
             }
             // The other pictures are still worth an answer.
@@ -139,13 +150,33 @@ fn image(args: &PredictArgs, loaded: &Loaded) -> Result<[usize; 2], Failure> {
     }
 }
 
-/// Where the model's input goes, checked before the work.
-fn input_file(path: &Path, args: &PredictArgs) -> Result<OutputFile, Failure> {
+/// A PNG of the evidence for the answer.
+fn explanation(
+    Loaded { model, .. }: &Loaded,
+    report: &Report<'_>,
+    input: &Input,
+    image: [usize; 2],
+) -> Result<Vec<u8>, Failure> {
+    let pixels: Vec<f32> = input.pixels.iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
+    let evidence = picture::Evidence {
+        pixels: &pixels,
+        image,
+        weights: &model.to_class_major(),
+        bias: model.bias(),
+        class: report.class,
+        name: report.name,
+        probability: report.probability,
+    };
+    picture::evidence(&evidence).to_png()
+}
+
+/// Where a picture of the one IMAGE goes, checked before the work.
+fn output_file(flag: &str, path: &Path, args: &PredictArgs) -> Result<OutputFile, Failure> {
     let [image] = args.images.as_slice() else {
         let found = args.images.len();
-        return Err(Failure::Usage(format!("--show-input: found {found} pictures, expected one; give one at a time")));
+        return Err(Failure::Usage(format!("{flag}: found {found} pictures, expected one; give one at a time")));
     };
-    OutputFile::check_beside("--show-input", path, &[image, &args.model])
+    OutputFile::check_beside(flag, path, &[image, &args.model])
 }
 
 /// Reads a picture and makes of it what the model knows.

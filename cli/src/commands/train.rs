@@ -94,7 +94,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
     /// Draw the weights as a PNG, one picture a digit: blue speaks for it, red against it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["features", "csv"])]
+    #[arg(long, value_name = "FILE")]
     weights_png: Option<PathBuf>,
     /// Print one JSON object and nothing else
     #[arg(long)]
@@ -173,6 +173,9 @@ fn run_here(args: &TrainArgs) -> Result<(), Failure> {
     let start = Instant::now();
     let data = args.data.load_split(args.validation, args.seed)?;
     let load_seconds = start.elapsed().as_secs_f64();
+    if args.weights_png.is_some() {
+        check_weights_picture(&data)?;
+    }
     let start_model = args.from.as_deref().map(|path| start_model(path, &data)).transpose()?;
     let training = Training::new(args, &data, start_model, files.checkpoint.as_ref())?;
     if !args.json {
@@ -196,7 +199,10 @@ fn run_here(args: &TrainArgs) -> Result<(), Failure> {
         file.write(&model_file::to_bytes(&model, &data.schema, &training.settings())?)?;
     }
     if let Some(file) = &files.weights_png {
-        file.write(&picture::weights_png(&model.to_class_major())?)?;
+        // That there is an image was checked before the training.
+        let drawing =
+            picture::weights(&model.to_class_major(), data.schema.image.unwrap_or_default(), &data.schema.classes)?;
+        file.write(&drawing.to_png()?)?;
     }
     if let Some(file) = &files.history {
         file.write(csv(&history, args.batch, data.train.rows()).as_bytes())?;
@@ -239,6 +245,20 @@ fn run_here(args: &TrainArgs) -> Result<(), Failure> {
     }
     if let Some(message) = losses.zip(test).and_then(|(losses, test)| divergence(args, losses, test.log_loss)) {
         note(&message);
+    }
+    Ok(())
+}
+
+/// Whether weights of these rows can be drawn: they have to be images, and of not too many classes.
+fn check_weights_picture(data: &Split) -> Result<(), Failure> {
+    if data.schema.image.is_none() {
+        return Err(Failure::Usage(
+            "--weights-png: found rows that are no images; --image HEIGHTxWIDTH says of which size they are".to_owned(),
+        ));
+    }
+    let (classes, most) = (data.schema.classes.len(), picture::MOST_CLASSES);
+    if classes > most {
+        return Err(Failure::Usage(format!("--weights-png: found {classes} classes, expected at most {most}")));
     }
     Ok(())
 }

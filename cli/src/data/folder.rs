@@ -36,6 +36,10 @@ pub(super) struct Images {
 }
 
 impl ImagesArgs {
+    pub(super) const fn is_given(&self) -> bool {
+        self.data.is_some()
+    }
+
     /// Reads all training rows.
     pub(crate) fn load_training(&self) -> Result<Labelled, Failure> {
         let Images { name, data } = read(self, 0)?;

@@ -25,6 +25,9 @@ use crate::text::excerpt;
 /// What is done to bytes before a model sees them.
 pub(crate) const PIXELS: &str = "u8 pixels / 255";
 
+/// Rows of a piece.
+const PIECE: usize = 1000;
+
 /// What a model has to know of its rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Schema {
@@ -135,6 +138,11 @@ fn check_features(name: &str, found: usize, expected: usize) -> Result<(), Failu
 }
 
 impl SourceArgs {
+    /// Whether any rows are named.
+    pub(crate) const fn is_given(&self) -> bool {
+        self.is_table() || self.images.is_given()
+    }
+
     /// Whether the rows come from a table or from arrays, and not from images.
     pub(crate) const fn is_table(&self) -> bool {
         self.features.is_some() || self.csv.is_some()
@@ -230,6 +238,17 @@ impl Table {
     }
 }
 
+/// A set in pieces of at most [`PIECE`] rows, in order: where a whole set would take memory in proportion.
+pub(crate) fn pieces(set: &Dataset) -> impl Iterator<Item = Dataset> {
+    let mut rest = Some(set.clone());
+    std::iter::from_fn(move || {
+        let whole = rest.take().filter(|whole| whole.rows() > 0)?;
+        let (piece, others) = whole.split_at(PIECE.min(whole.rows())).ok()?;
+        rest = Some(others);
+        Some(piece)
+    })
+}
+
 /// Where the first value is that is infinite or NaN: a piece at a time without a branch, which takes a tenth of the time.
 fn first_not_finite(values: &[f32]) -> Option<usize> {
     const PIECE: usize = 1 << 12;
@@ -242,6 +261,18 @@ fn first_not_finite(values: &[f32]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_are_the_whole_set_in_order() {
+        for rows in [0, 1, PIECE, 2 * PIECE + 7] {
+            let truth: Vec<u8> = (0..rows).map(|row| (row * row % 7) as u8).collect();
+            let set = Dataset::from_u8(vec![0; rows], truth.clone(), 1, 10).unwrap();
+            let pieces: Vec<Dataset> = pieces(&set).collect();
+            assert!(pieces.iter().all(|piece| (1..=PIECE).contains(&piece.rows())));
+            let found: Vec<u32> = pieces.iter().flat_map(Dataset::labels).collect();
+            assert_eq!(found, truth.into_iter().map(u32::from).collect::<Vec<_>>());
+        }
+    }
 
     #[test]
     fn the_first_value_that_is_none_is_found() {

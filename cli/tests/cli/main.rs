@@ -16,6 +16,7 @@ mod inspect;
 mod memory;
 mod models;
 mod pictures;
+mod report;
 #[cfg(unix)]
 mod saving;
 mod sources;

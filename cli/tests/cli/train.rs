@@ -185,13 +185,13 @@ fn weights_picture_is_blue_for_and_red_against() {
     assert_eq!(info.color_type, png::ColorType::Rgb);
     let (width, height) = (info.width as usize, info.height as usize);
 
-    // Two rows of five, with gaps between and around.
-    let (scale, gap) = (5, 12);
+    // Two rows of five with a name above each and gaps between, a margin around, the scale of the colours below.
+    let (scale, margin, gap, name, below) = (8, 32, 28, 40, 60);
     let tile = 28 * scale;
-    assert_eq!((width, height), (5 * tile + 6 * gap, 2 * tile + 3 * gap));
+    assert_eq!((width, height), (5 * tile + 4 * gap + 2 * margin, 2 * (tile + name) + gap + 2 * margin + below));
     let at = |class: usize, pixel: usize| {
-        let x = gap + class % 5 * (tile + gap) + pixel % 28 * scale + scale / 2;
-        let y = gap + class / 5 * (tile + gap) + pixel / 28 * scale + scale / 2;
+        let x = margin + class % 5 * (tile + gap) + pixel % 28 * scale + scale / 2;
+        let y = margin + class / 5 * (tile + gap + name) + name + pixel / 28 * scale + scale / 2;
         let [r, g, b] = pixels[3 * (y * width + x)..][..3].try_into().unwrap();
         (i32::from(r), i32::from(g), i32::from(b))
     };

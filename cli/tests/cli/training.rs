@@ -156,7 +156,7 @@ fn options_that_do_not_go_together_are_refused() {
         (format!("{own} --weight-decay -1"), "expected a finite number of at least 0"),
         (format!("{own} --label-smoothing 2"), "expected a share from 0 to 1"),
         (format!("{own} --class-weight birch=2"), "--class-weight: found \"birch=2\", expected balanced, or"),
-        (format!("{own} --weights-png x.png"), "cannot be used with"),
+        (format!("{own} --weights-png x.png"), "--image HEIGHTxWIDTH says"),
         (format!("train --features {features}"), "required"),
         (format!("train --save {0} --history {0}", dir.path().join("x").display()), "name the same file; choose two"),
     ];
