@@ -169,6 +169,8 @@ mod tests {
     /// Tells a copy of this test program to be the one that is ended by a signal, and where it writes.
     const DIRECTORY: &str = "SOFTREG_TEST_TEMPORARY";
     const TARGET: &str = "target";
+    /// Tells it to end in order.
+    const IN_TURN: &str = "SOFTREG_TEST_IN_ORDER";
 
     /// Writes half a file and waits for a signal. Not a test of its own: without the variable it does nothing.
     #[test]
@@ -176,6 +178,9 @@ mod tests {
         let Some(directory) = std::env::var_os(DIRECTORY) else { return };
         let directory = PathBuf::from(directory);
         watch().unwrap();
+        if std::env::var_os(IN_TURN).is_some() {
+            interrupt_in_order();
+        }
         let temporary = Temporary::create(&directory, false).unwrap();
         temporary.write(b"half").unwrap();
         std::fs::write(directory.join("ready"), b"").unwrap();
@@ -185,8 +190,12 @@ mod tests {
 
     /// Starts the writer and waits until it has written.
     fn start(directory: &Path, ignoring: &str) -> Child {
+        start_by(&mut Command::new("sh"), directory, ignoring)
+    }
+
+    fn start_by(shell: &mut Command, directory: &Path, ignoring: &str) -> Child {
         let runner = std::env::var("SOFTREG_TEST_RUNNER").unwrap_or_default();
-        let child = Command::new("sh")
+        let child = shell
             .args(["-c", &format!("trap '' {ignoring}; exec {runner} \"$0\" --exact temporary::tests::writer")])
             .arg(std::env::current_exe().unwrap())
             .env(DIRECTORY, directory)
@@ -230,6 +239,22 @@ mod tests {
             assert_eq!(names(directory.path()), ["ready", TARGET], "{signal}");
             assert_eq!(std::fs::read(directory.path().join(TARGET)).unwrap(), b"old", "{signal}");
         }
+    }
+
+    #[test]
+    fn the_second_interrupt_ends_what_the_first_one_asked_to_end() {
+        // A shell that starts the tests in the background has them ignore it.
+        if signals::ignored() >> 1 & 1 == 1 {
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let mut child = start_by(Command::new("sh").env(IN_TURN, "1"), directory.path(), "PIPE");
+        send(&child, "INT");
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(child.try_wait().unwrap().is_none(), "it goes on");
+        send(&child, "INT");
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert_eq!(names(directory.path()), ["ready"]);
     }
 
     /// As under `nohup`.

@@ -88,6 +88,9 @@ fn letters_count_from_1() {
     assert_eq!((data.first_label, data.train.classes(), data.test.labels()), (0, 27, vec![3, 7]));
     write(&dir, EMNIST, &[&[0], &up_to(26)[..]].concat(), bytes);
     assert_eq!(read(&dir).unwrap().first_label, 0);
+    write(&dir, EMNIST, &up_to(26), bytes);
+    fs::write(dir.join(EMNIST[3]), bytes(&[0, 7])).unwrap();
+    assert_eq!(read(&dir).unwrap().first_label, 0, "a 0 in the test file");
     // Nine digits without a 0 are digits.
     write(&dir, EMNIST, &up_to(9), bytes);
     let data = read(&dir).unwrap();
@@ -195,4 +198,9 @@ fn what_the_name_says_of_compression_is_not_asked() {
     let dir = directory("raw-gz");
     write(&dir, PLAIN.map(|name| format!("{name}.gz")).each_ref().map(String::as_str), &[6, 2], bytes);
     assert_eq!(read(&dir).unwrap().train.labels(), [6, 2]);
+    // Of both, the one without it is read; and the dash before the dot.
+    write(&dir, PLAIN.map(|name| name.replace("-idx", ".idx")).each_ref().map(String::as_str), &[5, 4], bytes);
+    assert_eq!(read(&dir).unwrap().train.labels(), [5, 4]);
+    write(&dir, PLAIN, &[3, 4], bytes);
+    assert_eq!(read(&dir).unwrap().train.labels(), [3, 4]);
 }

@@ -275,9 +275,20 @@ fn start_model(path: &Path, data: &Split) -> Result<SoftmaxRegression, Failure> 
     if found != expected {
         return Err(fail(&found, &expected));
     }
-    let names = |schema: &Schema| format!("the classes {}", excerpt(&schema.classes.join(", ")));
+    let names = |what: &str, names: &[String]| format!("the {what} {}", excerpt(&names.join(", ")));
     if schema.classes != data.schema.classes {
-        return Err(fail(&names(&schema), &names(&data.schema)));
+        return Err(fail(&names("classes", &schema.classes), &names("classes", &data.schema.classes)));
+    }
+    // A model from elsewhere may say nothing of its features.
+    if let (Some(found), Some(expected)) = (&schema.columns, &data.schema.columns)
+        && found != expected
+    {
+        return Err(fail(&names("features", found), &names("features", expected)));
+    }
+    let preprocessing =
+        |schema: &Schema| format!("the preprocessing {:?}", schema.preprocessing.as_deref().map(excerpt));
+    if schema.preprocessing.is_some() && schema.preprocessing != data.schema.preprocessing {
+        return Err(fail(&preprocessing(&schema), &preprocessing(&data.schema)));
     }
     Ok(model)
 }

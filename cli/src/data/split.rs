@@ -27,7 +27,7 @@ impl Aside {
     /// Of so many rows, by the option `flag`; at least one is left.
     pub(crate) fn of(self, rows: usize, flag: &str) -> Result<usize, Failure> {
         match self {
-            Self::Share(share) => Ok((share * rows as f64).round() as usize),
+            Self::Share(share) => Ok(((share * rows as f64).round() as usize).min(rows.saturating_sub(1))),
             Self::Count(count) if count < rows => Ok(count),
             Self::Count(count) => {
                 Err(Failure::Failed(format!("{flag}: found {count}, expected less than the {rows} training rows")))
@@ -198,6 +198,7 @@ mod tests {
         assert_eq!(stratified(&labels, 0, 2)[0].len(), 1000);
         assert_eq!((Aside::Share(0.2).of(1000, "").unwrap(), Aside::Count(999).of(1000, "").unwrap()), (200, 999));
         assert!(matches!(Aside::Count(1000).of(1000, ""), Err(Failure::Failed(_))));
+        assert_eq!((Aside::Share(0.99).of(10, "").unwrap(), Aside::Share(0.5).of(0, "").unwrap()), (9, 0));
     }
 
     #[test]

@@ -117,7 +117,7 @@ fn what_cannot_be_fitted_is_refused_in_one_line() {
             "row 1, feature 0: found NaN, expected a finite number",
         ),
         (format!("{own} --test-features {short} --test-labels {two} --l2 1"), 1, "found 2 labels, expected 9"),
-        (format!("{own} --test-features {nan} --test-labels {two} --l2 1"), 1, "found label \"a\", expected one of"),
+        (format!("{own} --test-features {nan} --test-labels {two} --l2 1"), 1, "row 1, feature 0: found NaN"),
         (format!("{own} --l2 -1"), 2, "expected a finite number of at least 0"),
         (format!("{own} --l2 NaN"), 2, "expected a finite number of at least 0"),
         (format!("{own} --validation 0"), 2, "no validation rows"),

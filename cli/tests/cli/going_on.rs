@@ -77,7 +77,34 @@ fn a_training_begins_with_a_models_weights() {
     fs::write(&names, "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n").unwrap();
     let run = train(&data, &format!("--from {first} --class-names {names}"));
     assert!(run.silent_error(1).contains("found the classes 0, 1"), "{run:?}");
+    // Columns in another order, and pixels that nobody divided, are other features.
+    let [mut csv, mut turned] = ["a,b,kind\n", "b,a,kind\n"].map(str::to_owned);
+    for row in 0..40 {
+        csv += &format!("{},{},{}\n", row % 2, 1, ["x", "y"][row % 2]);
+        turned += &format!("{},{},{}\n", 1, row % 2, ["x", "y"][row % 2]);
+    }
+    let [csv, turned] = [("t.csv", csv), ("u.csv", turned)].map(|(name, text)| put(&dir, name, text.as_bytes()));
+    let table = |path: &std::path::Path, options: &str| {
+        words(&format!("train --csv {} --label kind --batch 5 --steps 2 {options}", path.display()))
+    };
+    assert_eq!(table(&csv, &format!("--pixels --save {second}")).code, Some(0));
+    let run = table(&turned, &format!("--pixels --from {second}"));
+    assert!(run.silent_error(1).contains("found the features a, b, expected the features b, a"), "{run:?}");
+    let run = table(&csv, &format!("--from {second}"));
+    assert!(run.silent_error(1).contains("found the preprocessing Some(\"u8 pixels / 255\"), expected"), "{run:?}");
     assert!(train(&data, "--from nowhere").silent_error(1).contains("nowhere"));
+}
+
+/// The command, whatever its starter ignores: a shell has what it starts in the background ignore interrupts.
+#[cfg(unix)]
+fn interruptible() -> std::process::Command {
+    let command = command();
+    if !cfg!(target_os = "linux") {
+        return command;
+    }
+    let mut reset = std::process::Command::new("env");
+    reset.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
+    reset
 }
 
 /// Ctrl-C ends a training after its step, with all that it is worth saved.
@@ -91,7 +118,7 @@ fn an_interrupt_saves_and_says_so() {
     let line = |steps: u64| format!("train --data {} --validation 0 --steps {steps} --batch 7", data.path().display());
     for length in ["--steps 100000000", "--epochs 100000000"] {
         let options = format!("--checkpoint {state} --every 10 --save {model}");
-        let child = command()
+        let child = interruptible()
             .args(line(1).replace("--steps 1", length).split_whitespace())
             .args(options.split_whitespace())
             .stdout(Stdio::piped())

@@ -203,6 +203,66 @@ fn columns_are_known_by_their_names() {
     assert!(error.silent_error(1).contains("feature c: found no such column"), "{error:?}");
 }
 
+/// A first line of numbers is no line of names, whatever is missing in it.
+#[test]
+fn a_gap_is_no_name() {
+    let dir = scratch();
+    let path = put(&dir, "gap.csv", b"1,?,2\n3,4,1\n").display().to_string();
+    let run = words(&format!("fit --csv {path} --label 3"));
+    assert!(run.silent_error(1).contains("line 1, column 2: found no value"), "{run:?}");
+}
+
+/// Rows are numbered through, over the pieces in which they are predicted.
+#[test]
+fn rows_are_numbered_from_the_first_to_the_last() {
+    let dir = scratch();
+    let (classes, rows) = (2000, 300);
+    let weights: Vec<f32> = (0..2 * classes).map(|at| (at % 7) as f32 / 10.0).collect();
+    let model = softreg::SoftmaxRegression::from_class_major(&weights, &vec![0.0; classes], 2, classes).unwrap();
+    let path = at(&dir, "model");
+    softreg::ModelFile::new(model).save(&path).unwrap();
+    let values: Vec<u8> = (0..2 * rows).flat_map(|at| ((at % 11) as f32).to_le_bytes()).collect();
+    let x = npy(dir.path(), "x.npy", "<f4", &format!("({rows}, 2)"), &values);
+    let run = words(&format!("predict --features {x} --model {path}"));
+    let numbers = run.plain().lines().skip(1).map(|line| line.split(',').next().unwrap().parse::<usize>().unwrap());
+    assert!(numbers.eq(0..rows), "{run:?}");
+}
+
+/// The height of an image comes before its width, in files as in words.
+#[test]
+fn images_need_not_be_square() {
+    let root = scratch();
+    for (set, rows) in [("train", 40_u32), ("t10k", 10)] {
+        let labels: Vec<u8> = (0..rows).map(|row| (row % 10) as u8).collect();
+        fs::write(
+            root.path().join(format!("{set}-images-idx3-ubyte")),
+            idx(&[rows, 4, 6], &vec![9; 24 * rows as usize]),
+        )
+        .unwrap();
+        fs::write(root.path().join(format!("{set}-labels-idx1-ubyte")), byte_labels(&labels)).unwrap();
+    }
+    let (data, model) = (root.path().display(), at(&root, "model"));
+    for (options, image) in [("", "4x6"), ("--transpose", "6x4")] {
+        words(&format!("train --data {data} --steps 1 --validation 0 --save {model} {options}")).plain();
+        let file = softreg::ModelFile::load(&model).unwrap();
+        assert_eq!(file.metadata["image"], image);
+    }
+}
+
+#[test]
+fn mistakes_of_many_classes_are_named() {
+    let root = scratch();
+    write_set(root.path(), &set_names("emnist-balanced-", "test", "idx1-ubyte"), 28, 26, 0, byte_labels);
+    let (data, model) = (root.path().display(), at(&root, "model"));
+    // A model of zeros takes all for the first class.
+    words(&format!("train --data {data} --steps 0 --validation 0 --save {model}")).plain();
+    let run = words(&format!("eval --data {data} --model {model}"));
+    assert!(
+        run.plain().contains("commonest mistakes\n       1  a 1 taken for 0\n       1  a 2 taken for 0\n"),
+        "{run:?}"
+    );
+}
+
 #[test]
 fn tables_need_no_names_and_take_any_delimiter() {
     let dir = scratch();
@@ -234,6 +294,9 @@ fn a_table_is_split_by_class() {
     let rows = ["train_rows", "validation_rows", "test_rows"].map(|key| report[key].as_u64().unwrap());
     assert_eq!(rows, [210, 30, 60]);
     assert_eq!(report["test_accuracy"], 1.0);
+    // A twelfth of what the test has left.
+    let usual = words(&format!("train --csv {table} --label kind --test 0.2 --steps 1 --json")).json();
+    assert_eq!((&usual["train_rows"], &usual["validation_rows"]), (&220.into(), &20.into()));
     assert_eq!(words(&line).json()["final_loss"], report["final_loss"], "the seed decides");
     assert_ne!(words(&format!("{line} --seed 1")).json()["final_loss"], report["final_loss"]);
     for (options, expected) in [
@@ -360,6 +423,8 @@ fn arrays_of_every_kind_are_the_same_rows() {
         assert!(run.silent_error(1).contains(expected), "{expected} in {run:?}");
     }
     let whole = fs::read(&tensors).unwrap();
+    put(&dir, "t.safetensors", &[&whole[..], b"x"].concat());
+    assert!(fit(&format!("{tensors}:rows"), &y).silent_error(1).contains("bytes of values, expected"));
     for length in [0, 7, 8, 40, whole.len() - 1] {
         put(&dir, "t.safetensors", &whole[..length]);
         fit(&format!("{tensors}:rows"), &tensors).silent_error(1);
@@ -384,6 +449,13 @@ fn pixels_are_divided_where_the_model_says_so() {
     let data = tiny_data();
     let folder = loss(&format!("eval --data {} --model {model} --json", data.path().display()));
     assert!(folder < 0.2, "{folder}");
+    // Divided already, with a white pixel among them: nothing is done to them.
+    let divided: Vec<f32> = images.iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
+    let white = divided.iter().map(|&value| if value > 0.8 { 1.0 } else { value });
+    let bytes: Vec<u8> = white.flat_map(f32::to_le_bytes).collect();
+    let z = npy(dir.path(), "z.npy", "<f4", &format!("({TRAIN_ROWS}, 784)"), &bytes);
+    let white = loss(&format!("eval --features {z} --labels {y} --model {model} --json"));
+    assert!(white < 0.1, "{white}");
     let run = words(&format!("train --features {x} --labels {y} --image 28x27"));
     assert!(run.silent_error(2).contains("found 784 features"), "{run:?}");
 }

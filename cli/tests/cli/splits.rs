@@ -53,6 +53,8 @@ fn a_sorted_file_is_doubted() {
         assert!(note.contains(expected), "{expected:?} in {note}");
     }
     assert!(train(&data, "--validation 120").note().contains("lack classes"));
+    // The first rows are set aside by a share too.
+    assert!(train(&data, "--validation 0.2").note().contains("the validation rows have (0, 1)"));
 }
 
 /// What MNIST itself has is nothing to say a word about.
