@@ -80,7 +80,7 @@ mod train;
 
 #[cfg(feature = "npy")]
 pub use data::npy;
-pub use data::{Batches, Dataset, Position};
+pub use data::{Batches, Buffer, Dataset, Position};
 #[cfg(feature = "mnist")]
 pub use data::{idx, mnist};
 pub use error::{Error, Result};

@@ -1,7 +1,7 @@
 //! Rows with their labels in memory, and splits that share storage. See `idx` and `mnist` for how bytes become
 //! rows, `kernel` for what is computed on them.
 
-use super::buffer::ByteBuffer;
+use super::buffer::Buffer;
 use crate::error::{Error, Result, expect};
 use crate::exec::Exec;
 use crate::kernel;
@@ -28,12 +28,12 @@ pub struct Dataset {
 /// Whole rows, row-major, as many as labels.
 enum Storage {
     U8 {
-        pixels: ByteBuffer,
-        labels: ByteBuffer,
+        pixels: Buffer<u8>,
+        labels: Buffer<u8>,
     },
     /// No value is larger in magnitude than `largest`; it is infinite where one is not finite.
     F32 {
-        values: Vec<f32>,
+        values: Buffer<f32>,
         labels: Vec<u32>,
         largest: f32,
     },
@@ -60,8 +60,8 @@ impl Dataset {
 
     /// [`from_u8`](Self::from_u8) of bytes in any buffer.
     pub(crate) fn from_buffers(
-        pixels: ByteBuffer,
-        labels: ByteBuffer,
+        pixels: Buffer<u8>,
+        labels: Buffer<u8>,
         features: usize,
         classes: usize,
     ) -> Result<Self> {
@@ -77,6 +77,15 @@ impl Dataset {
     ///
     /// Those of [`from_u8`](Self::from_u8).
     pub fn from_f32(values: Vec<f32>, labels: Vec<u32>, features: usize, classes: usize) -> Result<Self> {
+        Self::from_buffer(values.into(), labels, features, classes)
+    }
+
+    /// [`from_f32`](Self::from_f32) of values in any buffer, such as the readers of files fill.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`from_u8`](Self::from_u8).
+    pub fn from_buffer(values: Buffer<f32>, labels: Vec<u32>, features: usize, classes: usize) -> Result<Self> {
         check_shape("values", values.len(), labels.len(), features, classes)?;
         check_labels(labels.iter().copied(), classes)?;
         let range = 0..labels.len();

@@ -136,7 +136,7 @@ pub(super) fn wrong_rank(name: &str, dims: &[usize], expected: &str) -> Error {
 }
 
 /// [`read`] to memory of any kind: the dimensions and the elements.
-pub(super) fn read_to<E: Fill>(reader: impl Read, name: &str) -> Result<(Vec<usize>, E)> {
+pub(super) fn read_to<E: Fill<Element = u8>>(reader: impl Read, name: &str) -> Result<(Vec<usize>, E)> {
     read_types(reader, name, BYTES).map(|content| (content.dims, content.data))
 }
 
@@ -151,7 +151,7 @@ struct Content<E> {
 }
 
 /// Reads a file of one of these element types.
-fn read_types<E: Fill>(reader: impl Read, name: &str, types: &[(u8, usize)]) -> Result<Content<E>> {
+fn read_types<E: Fill<Element = u8>>(reader: impl Read, name: &str, types: &[(u8, usize)]) -> Result<Content<E>> {
     let mut source = Source { reader, failed: false };
     let mut start = [0; GZIP.len()];
     let got = fill(&mut source, &mut start).map_err(|error| io_error(name, error))?;
@@ -165,7 +165,7 @@ fn read_types<E: Fill>(reader: impl Read, name: &str, types: &[(u8, usize)]) -> 
 
 /// [`parse`] of a gzip stream whose first bytes have been taken from its source already. Where the content is refused,
 /// the rest of the stream is looked at too.
-fn read_gzip<E: Fill>(
+fn read_gzip<E: Fill<Element = u8>>(
     start: &[u8],
     source: &mut Source<impl Read>,
     name: &str,
@@ -274,7 +274,7 @@ impl<R: Read> Read for Source<R> {
 }
 
 /// Reads the uncompressed content: header, elements, end.
-fn parse<E: Fill>(content: &mut impl Read, name: &str, types: &[(u8, usize)]) -> Result<Content<E>> {
+fn parse<E: Fill<Element = u8>>(content: &mut impl Read, name: &str, types: &[(u8, usize)]) -> Result<Content<E>> {
     let (element, size, dims) = read_header(content, name, types)?;
     let len = element_count(&dims, name)?;
     let data = read_elements(content, [len, size], name)?;
@@ -367,7 +367,7 @@ pub(crate) fn show(dims: &[usize]) -> String {
 }
 
 /// The bytes of so many elements of so many bytes each.
-fn read_elements<E: Fill>(content: &mut impl Read, [len, size]: [usize; 2], name: &str) -> Result<E> {
+fn read_elements<E: Fill<Element = u8>>(content: &mut impl Read, [len, size]: [usize; 2], name: &str) -> Result<E> {
     let mut filled = 0;
     let mut cut_short = false;
     // No more than four times `MAX_BYTES`; where that does not fit, nothing as large arrives.

@@ -13,4 +13,5 @@ pub mod npy;
 mod random;
 
 pub use batches::{Batches, Position};
+pub use buffer::Buffer;
 pub use dataset::Dataset;

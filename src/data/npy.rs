@@ -6,8 +6,8 @@
 //! claims bounds what is read, and memory grows with the bytes that have arrived. An array of Python objects, which only
 //! Python's pickle can read, is refused.
 
+use super::buffer::{Buffer, Fill};
 use crate::error::{Error, Result};
-use crate::memory;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,12 +20,19 @@ const LONGEST_HEADER: usize = 1 << 16;
 /// Elements that are decoded at a time.
 const PIECE: usize = 1 << 13;
 
+/// What is read, its name for errors, and its size where that is known.
+struct Source<'a, R> {
+    reader: R,
+    name: &'a str,
+    size: Option<u64>,
+}
+
 /// Features as they are read: whole rows.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct Features {
     /// The values `[rows, features]`, row-major.
-    pub values: Vec<f32>,
+    pub values: Buffer<f32>,
     /// The length of a row; at least 1.
     pub features: usize,
 }
@@ -38,15 +45,22 @@ pub struct Features {
 /// [`Error::Memory`].
 pub fn read_features(path: impl AsRef<Path>) -> Result<Features> {
     let name = path.as_ref().display().to_string();
-    features(open(path.as_ref(), &name)?, &name)
+    let file = open(path.as_ref(), &name)?;
+    let size = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
+    features_of(Source { reader: file, name: &name, size })
 }
 
 /// [`read_features`] from anything that can be read; `name` stands for it in errors.
 ///
 /// # Errors
 /// As [`read_features`].
-pub fn features(mut reader: impl Read, name: &str) -> Result<Features> {
-    let header = Header::read(&mut reader, name)?;
+pub fn features(reader: impl Read, name: &str) -> Result<Features> {
+    features_of(Source { reader, name, size: None })
+}
+
+fn features_of(mut source: Source<'_, impl Read>) -> Result<Features> {
+    let name = source.name;
+    let header = Header::read(&mut source.reader, name)?;
     let [rows, features] = header.shape[..] else {
         return Err(header.refuse(name, "two dimensions, [rows, features], as x.reshape(len(x), -1) makes them"));
     };
@@ -54,26 +68,27 @@ pub fn features(mut reader: impl Read, name: &str) -> Result<Features> {
         return Err(header.refuse(name, "at least one feature"));
     }
     let count = header.count(name)?;
-    let values: Vec<f32> = match header.element() {
-        "f2" => elements(reader, name, count, |b| f32::from(half::f16::from_le_bytes(b)))?,
-        "f4" => elements(reader, name, count, f32::from_le_bytes)?,
-        "f8" => elements(reader, name, count, |b| f64::from_le_bytes(b) as f32)?,
-        "u1" => elements(reader, name, count, |b| f32::from(u8::from_le_bytes(b)))?,
-        _ => integers(
-            reader,
-            name,
-            &header,
-            count,
-            "a type of numbers, little-endian, as x.astype('<f4') makes them",
-            |i| i as f32,
-        )?,
+    let numbers = "a type of numbers, little-endian, as x.astype('<f4') makes them";
+    let values: Buffer<f32> = match header.element() {
+        "f2" => elements(source, count, |b| f32::from(half::f16::from_le_bytes(b)))?,
+        "f4" => floats(source, count)?,
+        "f8" => elements(source, count, |b| f64::from_le_bytes(b) as f32)?,
+        "u1" => elements(source, count, |b| f32::from(u8::from_le_bytes(b)))?,
+        _ => integers(source, &header, count, numbers, |i| i as f32)?,
     };
     if !header.fortran_order {
         return Ok(Features { values, features });
     }
-    let mut by_row = memory::with_capacity("features", count)?;
-    by_row.extend((0..count).map(|at| values[at % features * rows + at / features]));
-    Ok(Features { values: by_row, features })
+    let mut at = 0;
+    let by_row = Buffer::filled_whole(count, |piece: &mut [f32]| {
+        for value in piece {
+            *value = values[at % features * rows + at / features];
+            at += 1;
+        }
+        Ok(())
+    });
+    let no_memory = |_| Error::Memory { what: "features", bytes: count.saturating_mul(size_of::<f32>()) };
+    Ok(Features { values: by_row.map_err(no_memory)?, features })
 }
 
 /// Reads a file of labels `[rows]`: integers of any size, or booleans.
@@ -94,7 +109,7 @@ pub fn labels(mut reader: impl Read, name: &str) -> Result<Vec<i64>> {
     if header.shape.len() != 1 {
         return Err(header.refuse(name, "one dimension, [rows]"));
     }
-    whole_numbers(reader, name, &header)
+    whole_numbers(Source { reader, name, size: None }, &header)
 }
 
 /// Labels as a file has them.
@@ -118,7 +133,7 @@ pub fn any_labels(mut reader: impl Read, name: &str) -> Result<Labels> {
     }
     match header.text() {
         Some(text) => texts(reader, name, &header, text).map(Labels::Texts),
-        None => whole_numbers(reader, name, &header).map(Labels::Integers),
+        None => whole_numbers(Source { reader, name, size: None }, &header).map(Labels::Integers),
     }
 }
 
@@ -266,16 +281,16 @@ fn texts(mut reader: impl Read, name: &str, header: &Header, text: Text) -> Resu
 }
 
 /// Integers of 64 bits with a sign.
-fn whole_numbers(reader: impl Read, name: &str, header: &Header) -> Result<Vec<i64>> {
+fn whole_numbers(source: Source<'_, impl Read>, header: &Header) -> Result<Vec<i64>> {
+    let name = source.name;
     let count = header.count(name)?;
     let too_large = Cell::new(false);
-    let values =
-        integers(reader, name, header, count, "integers, little-endian, as y.astype('<i8') makes them", |i| {
-            i64::try_from(i).unwrap_or_else(|_| {
-                too_large.set(true);
-                0
-            })
-        })?;
+    let values = integers(source, header, count, "integers, little-endian, as y.astype('<i8') makes them", |i| {
+        i64::try_from(i).unwrap_or_else(|_| {
+            too_large.set(true);
+            0
+        })
+    })?;
     if too_large.get() {
         return Err(header.refuse(name, "integers that fit in 64 bits with a sign"));
     }
@@ -283,54 +298,97 @@ fn whole_numbers(reader: impl Read, name: &str, header: &Header) -> Result<Vec<i
 }
 
 /// Integers of any type, each as `convert` makes it.
-fn integers<T: Clone>(
-    reader: impl Read,
-    name: &str,
+fn integers<E: Fill>(
+    source: Source<'_, impl Read>,
     header: &Header,
     count: usize,
     expected: &str,
-    convert: impl Fn(i128) -> T,
-) -> Result<Vec<T>> {
+    convert: impl Fn(i128) -> E::Element,
+) -> Result<E> {
     match header.element() {
-        "b1" | "u1" => elements(reader, name, count, |b| convert(u8::from_le_bytes(b).into())),
-        "u2" => elements(reader, name, count, |b| convert(u16::from_le_bytes(b).into())),
-        "u4" => elements(reader, name, count, |b| convert(u32::from_le_bytes(b).into())),
-        "u8" => elements(reader, name, count, |b| convert(u64::from_le_bytes(b).into())),
-        "i1" => elements(reader, name, count, |b| convert(i8::from_le_bytes(b).into())),
-        "i2" => elements(reader, name, count, |b| convert(i16::from_le_bytes(b).into())),
-        "i4" => elements(reader, name, count, |b| convert(i32::from_le_bytes(b).into())),
-        "i8" => elements(reader, name, count, |b| convert(i64::from_le_bytes(b).into())),
-        _ => Err(header.refuse(name, expected)),
+        "b1" | "u1" => elements(source, count, |b| convert(u8::from_le_bytes(b).into())),
+        "u2" => elements(source, count, |b| convert(u16::from_le_bytes(b).into())),
+        "u4" => elements(source, count, |b| convert(u32::from_le_bytes(b).into())),
+        "u8" => elements(source, count, |b| convert(u64::from_le_bytes(b).into())),
+        "i1" => elements(source, count, |b| convert(i8::from_le_bytes(b).into())),
+        "i2" => elements(source, count, |b| convert(i16::from_le_bytes(b).into())),
+        "i4" => elements(source, count, |b| convert(i32::from_le_bytes(b).into())),
+        "i8" => elements(source, count, |b| convert(i64::from_le_bytes(b).into())),
+        _ => Err(header.refuse(source.name, expected)),
     }
 }
 
 /// So many elements of N bytes, and nothing behind them.
-fn elements<T: Clone, const N: usize>(
-    mut reader: impl Read,
-    name: &str,
+fn elements<E: Fill, const N: usize>(
+    source: Source<'_, impl Read>,
     count: usize,
-    decode: impl Fn([u8; N]) -> T,
-) -> Result<Vec<T>> {
-    let failed = |source| Error::Io { file: name.to_owned(), source };
-    let mut values = Vec::new();
+    decode: impl Fn([u8; N]) -> E::Element,
+) -> Result<E> {
     let mut bytes = Vec::new();
-    while values.len() < count {
-        let piece = PIECE.min(count - values.len());
-        bytes.clear();
-        reader.by_ref().take((piece * N) as u64).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() < piece * N {
-            let found = format!("{} of {count} elements", values.len() + bytes.len() / N);
-            return Err(format(name, &found, "all that the header claims: the file is cut short"));
+    read(source, count, N, |reader, piece: &mut [E::Element]| {
+        let mut filled = 0;
+        for piece in piece.chunks_mut(PIECE) {
+            bytes.clear();
+            reader.by_ref().take((piece.len() * N) as u64).read_to_end(&mut bytes)?;
+            for (value, &element) in piece.iter_mut().zip(bytes.as_chunks().0) {
+                *value = decode(element);
+            }
+            filled += bytes.len() / N;
         }
-        // Room for twice as many, so that values move seldom.
-        if values.len() == values.capacity() {
-            let room = (2 * values.len()).clamp(piece, count) - values.len();
-            let bytes = room.saturating_mul(size_of::<T>());
-            values.try_reserve_exact(room).map_err(|_| Error::Memory { what: "array", bytes })?;
+        Ok(filled)
+    })
+}
+
+/// [`elements`] that are floats of 4 bytes: read to where they stay.
+fn floats(source: Source<'_, impl Read>, count: usize) -> Result<Buffer<f32>> {
+    read(source, count, size_of::<f32>(), |reader, piece: &mut [f32]| {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(piece);
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match reader.read(&mut bytes[filled..]) {
+                Ok(0) => break,
+                Ok(more) => filled += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
-        values.extend(bytes.as_chunks().0.iter().map(|&element| decode(element)));
-    }
-    match reader.read(&mut [0]).map_err(failed)? {
+        if cfg!(target_endian = "big") {
+            piece.iter_mut().for_each(|value| *value = f32::from_le_bytes(value.to_ne_bytes()));
+        }
+        Ok(filled / size_of::<f32>())
+    })
+}
+
+/// So many elements of `size` bytes, which `fill` reads a piece at a time and says how many it found, and nothing behind them.
+fn read<E: Fill, R: Read>(
+    mut source: Source<'_, R>,
+    count: usize,
+    size: usize,
+    mut fill: impl FnMut(&mut R, &mut [E::Element]) -> io::Result<usize>,
+) -> Result<E> {
+    let name = source.name;
+    let (mut arrived, mut is_cut_short) = (0, false);
+    let bytes = (count as u64).saturating_mul(size as u64);
+    let is_there = source.size.is_some_and(|size| size >= bytes);
+    let fill = |piece: &mut [E::Element]| {
+        let filled = fill(&mut source.reader, piece)?;
+        arrived += filled;
+        is_cut_short = filled < piece.len();
+        if is_cut_short { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    };
+    let values = if is_there { E::filled_whole(count, fill) } else { E::filled(count, fill) };
+    let values = values.map_err(|source| match source.kind() {
+        _ if is_cut_short => {
+            let found = format!("{arrived} of {count} elements");
+            format(name, &found, "all that the header claims: the file is cut short")
+        }
+        io::ErrorKind::OutOfMemory => {
+            let bytes = count.saturating_mul(size_of::<E::Element>());
+            Error::Memory { what: "array", bytes }
+        }
+        _ => Error::Io { file: name.to_owned(), source },
+    })?;
+    match source.reader.read(&mut [0]).map_err(|source| Error::Io { file: name.to_owned(), source })? {
         0 => Ok(values),
         _ => Err(format(name, &format!("more bytes behind {count} elements"), "the end of the file")),
     }

@@ -88,7 +88,11 @@ pub(crate) fn read(features: &Path, labels: Option<&Path>) -> Result<Table, Fail
     let place = Place::parse(features);
     let npy::Features { values, features: width, .. } = match place.kind() {
         // What has another name is taken for an array too: the reader says what it found.
-        Kind::Npy | Kind::Other => place.named(npy::features(place.open()?, &place.path.display().to_string()))?,
+        Kind::Npy | Kind::Other => {
+            // A file that is not there has a better error.
+            drop(place.open()?);
+            place.named(npy::read_features(&place.path))?
+        }
         Kind::Npz => in_archive(&place, 2, |reader, name| npy::features(reader, name))?,
         Kind::Safetensors => in_tensors(&place, 2, |reader, name| npy::features(reader, name))?,
     };

@@ -64,7 +64,7 @@ fn table(path: &Path, wanted: &Columns<'_>) -> Result<Table, String> {
         name: path.display().to_string(),
         labels_name: path.display().to_string(),
         features: layout.features.len(),
-        values,
+        values: values.into(),
         labels: layout.label.map(|_| Labels::of_texts(labels)),
         columns: has_names.then(|| layout.features.iter().map(|&column| names[column].clone()).collect()),
     })

@@ -11,7 +11,7 @@ mod training;
 use std::path::PathBuf;
 
 use clap::Args;
-use softreg::Dataset;
+use softreg::{Buffer, Dataset};
 
 use self::csv::Columns;
 pub(crate) use self::folder::ImagesArgs;
@@ -67,7 +67,7 @@ pub(crate) struct SourceArgs {
 pub(crate) struct Table {
     /// What stands for it in reports and errors.
     name: String,
-    values: Vec<f32>,
+    values: Buffer<f32>,
     /// At least 1.
     features: usize,
     labels: Option<Labels>,
@@ -107,7 +107,7 @@ pub(crate) struct Labelled {
 /// Rows without labels.
 pub(crate) struct Unlabelled {
     name: String,
-    values: Vec<f32>,
+    values: Buffer<f32>,
     features: usize,
 }
 
@@ -181,7 +181,7 @@ impl SourceArgs {
             other => other,
         })?;
         let table = table.preprocessed_for(schema);
-        let rows = Dataset::from_f32(table.values, labels, table.features, schema.classes.len())?;
+        let rows = Dataset::from_buffer(table.values, labels, table.features, schema.classes.len())?;
         Ok(Labelled { name: table.name, rows })
     }
 

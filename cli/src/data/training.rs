@@ -99,7 +99,7 @@ impl TrainingArgs {
         };
         let tested = self.test.map_or(Ok(rows), |test| set_aside("--test", test, rows))?;
         let trained = set_aside("--validation", validation(tested), tested)?;
-        let data = Dataset::from_f32(values, labels, features, schema.classes.len())?.skip_zeros();
+        let data = Dataset::from_buffer(values, labels, features, schema.classes.len())?.skip_zeros();
         let (data, test_rows) = data.split_at(tested)?;
         let (train, validation) = data.split_at(trained)?;
         let test = test.or_else(|| (test_rows.rows() > 0).then_some(test_rows));

@@ -4,7 +4,7 @@
 
 mod files;
 
-use super::buffer::ByteBuffer;
+use super::buffer::Buffer;
 use super::dataset::Dataset;
 use crate::data::idx::{self, LabelElements, format_error, show, wrong_rank};
 use crate::error::Result;
@@ -209,7 +209,7 @@ struct Set<'a> {
     /// What stands for the files in errors.
     names: [&'a str; 2],
     image: [usize; 2],
-    pixels: ByteBuffer,
+    pixels: Buffer<u8>,
     labels: LabelElements,
 }
 
@@ -217,7 +217,7 @@ impl<'a> Set<'a> {
     /// Puts images and labels together. A file that could not be read is an error only when its turn comes.
     fn check(
         names: [&'a str; 2],
-        images: Result<(Vec<usize>, ByteBuffer)>,
+        images: Result<(Vec<usize>, Buffer<u8>)>,
         labels: Result<LabelElements>,
     ) -> Result<Self> {
         let (dims, pixels) = images?;
