@@ -42,6 +42,21 @@ fn schedules_end_low_and_warm_up_begins_low() {
     assert!((warm[0] / (0.5 * (0.01 + 0.99 * 0.2)) - 1.0).abs() < 1e-9 && warm[5] == 0.5, "{warm:?}");
 }
 
+/// A line tells the loss since the line before, not since the start.
+#[test]
+fn each_line_has_the_loss_of_its_own_steps() {
+    let (data, dir) = (tiny_data(), scratch());
+    let history = at(&dir, "history.csv");
+    let line =
+        format!("train --data {} --validation 0 --steps 10 --batch 8 --history {history}", data.path().display());
+    let report = words(&format!("{line} --json")).json();
+    let text = fs::read_to_string(&history).unwrap();
+    assert_eq!(text.lines().count(), 11, "a line for each step: {text}");
+    let last: f64 = text.lines().last().unwrap().split(',').nth(3).unwrap().parse().unwrap();
+    let expected = report["final_loss"].as_f64().unwrap() / 8.0;
+    assert!((last / expected - 1.0).abs() < 1e-9, "{last} for {expected}");
+}
+
 /// Features from Python, classes by their names, and a history that a spreadsheet reads.
 #[test]
 fn own_files_train_by_epochs_and_stop_early() {
