@@ -27,7 +27,7 @@ pub(crate) struct PredictArgs {
     model: PathBuf,
     /// Pictures of a digit each, drawn or photographed: PNG, JPEG, BMP, WebP or TIFF, of any size
     #[arg(value_name = "IMAGE", required_unless_present_any = ["features", "csv"],
-        conflicts_with_all = ["features", "csv"])]
+        conflicts_with_all = ["features", "csv", "data"])]
     images: Vec<PathBuf>,
     #[command(flatten)]
     data: SourceArgs,

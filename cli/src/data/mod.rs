@@ -175,6 +175,7 @@ impl SourceArgs {
             let rows = images.test_of(schema)?;
             return Ok(Labelled { name: images.name, rows });
         }
+        self.check_labels()?;
         let table = self.table(schema.columns.as_deref())?.checked()?;
         let labels = table.needed_labels()?.positions(&schema.classes).map_err(|failure| match failure {
             Failure::Failed(message) => Failure::Failed(format!("{}: {message}", table.labels_name)),

@@ -198,6 +198,10 @@ fn columns_are_known_by_their_names() {
     let last: serde_json::Value = serde_json::from_str(run.plain().lines().last().unwrap()).unwrap();
     assert_eq!((&last["row"], &last["name"], &last["class"]), (&29.into(), &"elm".into(), &1.into()));
     assert_eq!(last["probabilities"].as_array().unwrap().len(), 3);
+    let run = words(&format!("eval --csv {test} --model {model}"));
+    assert!(run.silent_error(2).contains("--label COLUMN is required"), "{run:?}");
+    let run = words(&format!("predict {test} --data {} --model {model}", dir.path().display()));
+    assert!(run.silent_error(2).contains("cannot be used with"), "{run:?}");
     let lacking = table(&dir, "lacking.csv", "a,b", 3);
     let error = words(&format!("predict --csv {lacking} --model {model}"));
     assert!(error.silent_error(1).contains("feature c: found no such column"), "{error:?}");
