@@ -47,8 +47,11 @@ pub(crate) struct Progress {
 impl Progress {
     /// Follows a run of `steps`; `silent` shows nothing at all.
     pub(crate) fn new(steps: u64, silent: bool) -> Self {
-        let (view, stride) = if silent || steps == 0 {
+        let (view, stride) = if steps == 0 {
             (View::Silent, u64::MAX)
+        } else if silent {
+            // Nothing is shown, and a history has its lines all the same.
+            (View::Silent, steps.div_ceil(LINES))
         } else {
             let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
             if bar.is_hidden() {
