@@ -5,7 +5,7 @@ use std::path::Path;
 
 use softreg::{Error, ModelFile, SoftmaxRegression};
 
-use crate::data::Schema;
+use crate::data::{Schema, image_size};
 use crate::nearest;
 use crate::report::Failure;
 use crate::text::excerpt;
@@ -132,10 +132,9 @@ pub(crate) fn class_names(file: &ModelFile) -> Vec<String> {
 pub(crate) fn image(file: &ModelFile) -> Result<Option<[usize; 2]>, String> {
     let features = file.model.features();
     let Some(text) = file.metadata.get(IMAGE) else { return Ok((features == MNIST).then_some([28, 28])) };
-    let sides = text.split_once('x').and_then(|(height, width)| Some([height.parse().ok()?, width.parse().ok()?]));
     let fits = |[height, width]: &[usize; 2]| height.checked_mul(*width) == Some(features);
     let expected = format!("HEIGHTxWIDTH of {features} pixels");
-    sides.filter(fits).map(Some).ok_or_else(|| wrong(IMAGE, text, &expected))
+    image_size(text).filter(fits).map(Some).ok_or_else(|| wrong(IMAGE, text, &expected))
 }
 
 fn wrong(name: &str, found: &str, expected: &str) -> String {

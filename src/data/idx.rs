@@ -14,6 +14,7 @@
 //! can get the file again.
 
 use super::buffer::{CHUNK, Fill};
+use super::read::fill;
 use crate::error::{Error, Result};
 use crate::memory;
 use flate2::bufread::MultiGzDecoder;
@@ -387,20 +388,6 @@ fn read_elements<E: Fill<Element = u8>>(content: &mut impl Read, [len, size]: [u
             format!("{len} elements; the file is cut short, get it again"),
         )
     })
-}
-
-/// Fills `buffer` as far as `content` goes and returns how far that was.
-fn fill(content: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match content.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(got) => filled += got,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 pub(crate) fn io_error(name: &str, source: io::Error) -> Error {

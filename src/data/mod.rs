@@ -11,6 +11,8 @@ pub mod mnist;
 #[cfg(feature = "npy")]
 pub mod npy;
 mod random;
+#[cfg(any(feature = "mnist", feature = "npy"))]
+mod read;
 
 pub use batches::{Batches, Position};
 pub use buffer::Buffer;

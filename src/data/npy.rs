@@ -7,6 +7,7 @@
 //! Python's pickle can read, is refused.
 
 use super::buffer::{Buffer, Fill};
+use super::read::fill;
 use crate::error::{Error, Result};
 use std::cell::Cell;
 use std::fs::File;
@@ -255,17 +256,9 @@ fn texts(mut reader: impl Read, name: &str, header: &Header, text: Text) -> Resu
     let mut bytes = vec![0; text.characters * text.bytes_each];
     let mut values = Vec::new();
     for row in 0..count {
-        let mut filled = 0;
-        while filled < bytes.len() {
-            match reader.read(&mut bytes[filled..]) {
-                Ok(0) => {
-                    let found = format!("{row} of {count} elements");
-                    return Err(format(name, &found, "all that the header claims: the file is cut short"));
-                }
-                Ok(more) => filled += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(failed(error)),
-            }
+        if fill(&mut reader, &mut bytes).map_err(failed)? < bytes.len() {
+            let found = format!("{row} of {count} elements");
+            return Err(format(name, &found, "all that the header claims: the file is cut short"));
         }
         let value: Option<String> = match text.bytes_each {
             1 => std::str::from_utf8(&bytes).ok().map(str::to_owned),
@@ -343,15 +336,7 @@ fn elements<E: Fill, const N: usize>(
 fn floats(source: Source<'_, impl Read>, count: usize) -> Result<Buffer<f32>> {
     read(source, count, size_of::<f32>(), |reader, piece: &mut [f32]| {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(piece);
-        let mut filled = 0;
-        while filled < bytes.len() {
-            match reader.read(&mut bytes[filled..]) {
-                Ok(0) => break,
-                Ok(more) => filled += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let filled = fill(reader, bytes)?;
         if cfg!(target_endian = "big") {
             piece.iter_mut().for_each(|value| *value = f32::from_le_bytes(value.to_ne_bytes()));
         }
@@ -359,19 +344,19 @@ fn floats(source: Source<'_, impl Read>, count: usize) -> Result<Buffer<f32>> {
     })
 }
 
-/// So many elements of `size` bytes, which `fill` reads a piece at a time and says how many it found, and nothing behind them.
+/// So many elements of `size` bytes, which `piecewise` reads a piece at a time and says how many it found, and nothing behind them.
 fn read<E: Fill, R: Read>(
     mut source: Source<'_, R>,
     count: usize,
     size: usize,
-    mut fill: impl FnMut(&mut R, &mut [E::Element]) -> io::Result<usize>,
+    mut piecewise: impl FnMut(&mut R, &mut [E::Element]) -> io::Result<usize>,
 ) -> Result<E> {
     let name = source.name;
     let (mut arrived, mut is_cut_short) = (0, false);
     let bytes = (count as u64).saturating_mul(size as u64);
     let is_there = source.size.is_some_and(|size| size >= bytes);
     let fill = |piece: &mut [E::Element]| {
-        let filled = fill(&mut source.reader, piece)?;
+        let filled = piecewise(&mut source.reader, piece)?;
         arrived += filled;
         is_cut_short = filled < piece.len();
         if is_cut_short { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }

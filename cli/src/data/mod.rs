@@ -239,6 +239,12 @@ impl Table {
     }
 }
 
+/// Height and width as options and files say them: `28x28`.
+pub(crate) fn image_size(text: &str) -> Option<[usize; 2]> {
+    let (height, width) = text.split_once('x')?;
+    Some([height.parse().ok()?, width.parse().ok()?])
+}
+
 /// A set in pieces of at most [`PIECE`] rows, in order: where a whole set would take memory in proportion.
 pub(crate) fn pieces(set: &Dataset) -> impl Iterator<Item = Dataset> {
     let mut rest = Some(set.clone());

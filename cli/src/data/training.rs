@@ -7,7 +7,8 @@ use softreg::Dataset;
 use softreg::mnist::Mnist;
 
 use super::{
-    Aside, ImagesArgs, PIXELS, Rows, Schema, SourceArgs, Split, Table, folder, split, stratified, usual_share,
+    Aside, ImagesArgs, PIXELS, Rows, Schema, SourceArgs, Split, Table, folder, image_size, split, stratified,
+    usual_share,
 };
 use crate::report::{Failure, note};
 use crate::text::excerpt;
@@ -147,6 +148,5 @@ impl TrainingArgs {
 }
 
 fn image(text: &str) -> Result<[usize; 2], String> {
-    let sides = text.split_once('x').and_then(|(height, width)| Some([height.parse().ok()?, width.parse().ok()?]));
-    sides.ok_or_else(|| "expected a height and a width in pixels, as in 28x28".to_owned())
+    image_size(text).ok_or_else(|| "expected a height and a width in pixels, as in 28x28".to_owned())
 }

@@ -247,15 +247,28 @@ pub(crate) fn mnist_test_images(count: usize) -> Vec<(Vec<u8>, u8)> {
     images.data.chunks_exact(PIXELS).map(<[u8]>::to_vec).zip(labels.data).take(count).collect()
 }
 
-/// A `.npy` file of f32 or i64.
-pub(crate) fn npy(dir: &Path, name: &str, descr: &str, shape: &str, data: &[u8]) -> String {
-    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
-    let mut file = b"\x93NUMPY\x01\x00".to_vec();
-    file.extend((header.len() as u16).to_le_bytes());
+/// An `.npy` file of this version with this dictionary.
+pub(crate) fn npy_file(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
+    let mut file = b"\x93NUMPY".to_vec();
+    file.extend([version, 0]);
+    match version {
+        1 => file.extend((header.len() as u16).to_le_bytes()),
+        _ => file.extend((header.len() as u32).to_le_bytes()),
+    }
     file.extend(header.as_bytes());
     file.extend(data);
+    file
+}
+
+/// The dictionary of an array by rows.
+pub(crate) fn npy_dictionary(descr: &str, shape: &str) -> String {
+    format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n")
+}
+
+/// Writes a `.npy` file and returns its path.
+pub(crate) fn npy(dir: &Path, name: &str, descr: &str, shape: &str, data: &[u8]) -> String {
     let path = dir.join(name);
-    fs::write(&path, file).unwrap();
+    fs::write(&path, npy_file(1, &npy_dictionary(descr, shape), data)).unwrap();
     path.display().to_string()
 }
 

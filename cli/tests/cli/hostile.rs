@@ -35,23 +35,6 @@ impl Corpus {
     }
 }
 
-/// An `.npy` file with this dictionary.
-fn npy_file(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
-    let mut file = b"\x93NUMPY".to_vec();
-    file.extend([version, 0]);
-    match version {
-        1 => file.extend((header.len() as u16).to_le_bytes()),
-        _ => file.extend((header.len() as u32).to_le_bytes()),
-    }
-    file.extend(header.as_bytes());
-    file.extend(data);
-    file
-}
-
-fn dictionary(descr: &str, shape: &str) -> String {
-    format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n")
-}
-
 /// Six rows of four features.
 fn values() -> Vec<u8> {
     (0..24).flat_map(|at| (at as f32 / 7.0).to_le_bytes()).collect()
@@ -60,7 +43,7 @@ fn values() -> Vec<u8> {
 fn arrays(corpus: &mut Corpus) {
     let labels = put(&corpus.dir, "labels.txt", b"0\n1\n0\n1\n0\n1\n").display().to_string();
     let read = format!("fit --features FILE --labels {labels} --l2 1");
-    let good = npy_file(1, &dictionary("<f4", "(6, 4)"), &values());
+    let good = npy_file(1, &npy_dictionary("<f4", "(6, 4)"), &values());
     // The last of these are counted from the end.
     corpus.add_cut("npy", &good, &[0, 1, 5, 6, 7, 8, 9, 10, 11, 40, 1996, 1999], &read);
     for version in [0, 4, 255] {
@@ -73,7 +56,7 @@ fn arrays(corpus: &mut Corpus) {
         bytes[8..10].copy_from_slice(&length);
         corpus.add("npy", format_args!("a header's length of {what}"), &bytes, &read);
     }
-    let mut bytes = npy_file(2, &dictionary("<f4", "(6, 4)"), &values());
+    let mut bytes = npy_file(2, &npy_dictionary("<f4", "(6, 4)"), &values());
     bytes[8..12].copy_from_slice(&[255; 4]);
     corpus.add("npy", "a header of 4 GB", &bytes, &read);
     for header in
@@ -101,13 +84,18 @@ fn arrays(corpus: &mut Corpus) {
         "(99999999999999999999999, 4)",
         "(1, 18446744073709551615)",
     ] {
-        corpus.add("npy", format_args!("the shape {shape}"), &npy_file(1, &dictionary("<f4", shape), &values()), &read);
+        corpus.add(
+            "npy",
+            format_args!("the shape {shape}"),
+            &npy_file(1, &npy_dictionary("<f4", shape), &values()),
+            &read,
+        );
     }
     for descr in [">f4", "|O", "<c8", "<U4", "<M8[ns]", "|V4", "<f3", "f4", "", "<f16", "<i3", "|S4"] {
         corpus.add(
             "npy",
             format_args!("the type {descr:?}"),
-            &npy_file(1, &dictionary(descr, "(6, 4)"), &values()),
+            &npy_file(1, &npy_dictionary(descr, "(6, 4)"), &values()),
             &read,
         );
     }
@@ -118,7 +106,12 @@ fn arrays(corpus: &mut Corpus) {
         corpus.add("npy", what, &bytes, &read);
     }
     let doubles: Vec<u8> = (0..24).flat_map(|at| (1e300 * f64::from(at)).to_le_bytes()).collect();
-    corpus.add("npy", "doubles that f32 does not hold", &npy_file(1, &dictionary("<f8", "(6, 4)"), &doubles), &read);
+    corpus.add(
+        "npy",
+        "doubles that f32 does not hold",
+        &npy_file(1, &npy_dictionary("<f8", "(6, 4)"), &doubles),
+        &read,
+    );
     corpus.add("npy", "bytes behind the end", &[&good[..], b"x"].concat(), &read);
 
     let features = put(&corpus.dir, "features.npy", &good).display().to_string();
@@ -137,7 +130,7 @@ fn arrays(corpus: &mut Corpus) {
         ("texts of one kind", "|S4", "(6,)", bytes(24)),
         ("a text too long", "<U4294967295", "(6,)", bytes(24)),
     ] {
-        corpus.add("npy", format_args!("labels, {what}"), &npy_file(1, &dictionary(descr, shape), &data), &read);
+        corpus.add("npy", format_args!("labels, {what}"), &npy_file(1, &npy_dictionary(descr, shape), &data), &read);
     }
     for (what, text) in [
         ("too few lines", &b"0\n1\n"[..]),
@@ -165,7 +158,7 @@ fn archives(corpus: &mut Corpus) {
         }
         writer.finish().unwrap().into_inner()
     };
-    let array = npy_file(1, &dictionary("<f4", "(6, 4)"), &values());
+    let array = npy_file(1, &npy_dictionary("<f4", "(6, 4)"), &values());
     let good = archive(&[("x.npy", &array)]);
     corpus.add_cut("npz", &good, &[0, 3, 10, 30, 60, 1979, 1999], &read);
     for at in [40, 60, 100, good.len() - 20, good.len() - 10] {
@@ -180,14 +173,14 @@ fn archives(corpus: &mut Corpus) {
         ("two arrays", archive(&[("x.npy", &array), ("z.npy", &array)])),
         ("an array cut short", archive(&[("x.npy", &array[..array.len() - 1])])),
         ("an entry that is no array", archive(&[("x.npy", b"hello")])),
-        ("an array of objects", archive(&[("x.npy", &npy_file(1, &dictionary("|O", "(6, 4)"), &values()))])),
+        ("an array of objects", archive(&[("x.npy", &npy_file(1, &npy_dictionary("|O", "(6, 4)"), &values()))])),
         ("an empty entry", archive(&[("x.npy", b"")])),
         ("a name that leaves the archive", archive(&[("../../x", &array)])),
     ] {
         corpus.add("npz", what, &bytes, &read);
     }
     // A gigabyte of zeros in a megabyte.
-    let mut bomb = npy_file(1, &dictionary("<f4", "(67108864, 4)"), &[]);
+    let mut bomb = npy_file(1, &npy_dictionary("<f4", "(67108864, 4)"), &[]);
     bomb.resize(bomb.len() + (1 << 30), 0);
     corpus.add("npz", "a bomb", &archive(&[("x.npy", &bomb)]), &read);
 }

@@ -21,6 +21,7 @@ mod report;
 mod saving;
 mod sources;
 mod splits;
+mod tables;
 mod train;
 mod training;
 mod words;
